@@ -1,0 +1,1 @@
+//! Side-by-side benchmark: ideal server, replayer, storage and runtime shapes.

@@ -1,0 +1,1 @@
+//! Metadata records to image to delta, and the controller's decisions: pure.

@@ -1,0 +1,1 @@
+//! KRaft consensus as a stepping core: pure.

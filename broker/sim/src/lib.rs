@@ -1,0 +1,1 @@
+//! Whole brokers under a simulated network, disk and clock, driven by one seed.

@@ -1,0 +1,1 @@
+//! The log: segments, indexes, epochs, producer state, recovery and group commit, on a Disk seam.

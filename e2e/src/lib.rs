@@ -1,0 +1,1 @@
+//! Scenarios with real processes: JVM Kafka, clients in other languages, our brokers.

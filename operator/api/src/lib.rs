@@ -1,0 +1,1 @@
+//! KafkaCluster and KafkaTopic: types only.

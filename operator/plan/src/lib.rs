@@ -1,0 +1,1 @@
+//! Observed state and spec to a plan: pure.

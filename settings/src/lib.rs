@@ -1,0 +1,1 @@
+//! Every broker, topic and group key as one table row: pure.
