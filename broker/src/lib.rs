@@ -1,1 +1,4 @@
-//! The broker process: listener, handlers, partitions, controller, on the runtime seam.
+//! The Ottla broker as a process: listeners, handlers, partitions, coordinators and the controller,
+//! all on the runtime seam of [`rt`]. The rooms below are the map; `run` is the way in.
+
+pub mod rt;
