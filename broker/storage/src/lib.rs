@@ -1,1 +1,3 @@
 //! The log: segments, indexes, epochs, producer state, recovery and group commit, on a Disk seam.
+
+pub mod disk;
