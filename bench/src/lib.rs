@@ -1,1 +1,0 @@
-//! Side-by-side benchmark: ideal server, replayer, storage and runtime shapes.

@@ -1,0 +1,28 @@
+//! `ottla-bench`: what the design was decided on, and what is printed beside Kafka.
+//!
+//! Each verb prints Markdown tables that go into an ADR or a benchmark note as they are. Nothing
+//! here is a test: no figure fails a build.
+
+mod flags;
+mod measure;
+mod storage;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let result = match args.first().map(String::as_str) {
+        Some("storage") => storage::run(&args[1..]),
+        _ => {
+            eprintln!("usage: ottla-bench VERB [flags]\n  {}", storage::USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ottla-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
