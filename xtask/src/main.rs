@@ -3,6 +3,8 @@
 mod codegen;
 mod peers;
 mod process;
+mod tidy;
+mod workspace;
 
 fn main() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1);
@@ -11,6 +13,7 @@ fn main() -> anyhow::Result<()> {
     match verb.as_deref() {
         Some("codegen") => codegen::run(&rest),
         Some("peers") => peers::run(&rest),
+        Some("tidy") => tidy::run(),
         _ => {
             println!(
                 "cargo xtask codegen [--import|--check]\ncargo xtask peers [classpath VERSION]"
