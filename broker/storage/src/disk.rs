@@ -21,6 +21,7 @@
 
 mod calls;
 mod completion;
+pub mod files;
 
 use std::any::Any;
 use std::fmt;
