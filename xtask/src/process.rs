@@ -3,8 +3,13 @@
 //! whether a tool is there (peers/), or what to run (the verbs).
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -47,6 +52,55 @@ pub fn run_quiet(command: &mut Command) -> Result<String> {
         );
     }
     Ok(stdout)
+}
+
+/// How a logged run ended.
+pub enum Ended {
+    Ok,
+    Failed(ExitStatus),
+    /// It was killed, with everything it had started.
+    TimedOut,
+}
+
+/// Runs with both outputs in `log`, in a process group of its own that is gone afterwards: a
+/// scenario that dies leaves no broker behind.
+pub fn run_logged(command: &mut Command, log: &Path, limit: Duration) -> Result<Ended> {
+    let line = command_line(command);
+    let out = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    command
+        .stdout(out.try_clone()?)
+        .stderr(out)
+        .process_group(0);
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("cannot start `{line}`"))?;
+    let group = child.id();
+    let (sender, ended) = mpsc::channel();
+    let waiter = thread::spawn(move || sender.send(child.wait()));
+    let answer = ended.recv_timeout(limit);
+    kill_group(group);
+    // The group is dead, so the wait is over whatever it waited for.
+    let _ = waiter.join();
+    match answer {
+        Ok(status) => {
+            let status = status?;
+            Ok(if status.success() {
+                Ended::Ok
+            } else {
+                Ended::Failed(status)
+            })
+        }
+        Err(_) => Ok(Ended::TimedOut),
+    }
+}
+
+/// Kills what is left of a process group. Nothing left is the normal case and no error.
+fn kill_group(group: u32) {
+    let mut kill = command(
+        "kill",
+        ["-KILL".to_owned(), "--".to_owned(), format!("-{group}")],
+    );
+    let _ = kill.stdout(Stdio::null()).stderr(Stdio::null()).status();
 }
 
 /// Whether `program` can be found on PATH.

@@ -25,7 +25,6 @@ pub struct Package {
     pub name: String,
     pub version: String,
     pub license: Option<String>,
-    pub license_file: Option<String>,
     pub manifest_path: PathBuf,
     pub dependencies: Vec<Dependency>,
 }

@@ -43,6 +43,29 @@ pub fn install(packages: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Makes sure that apt's lists hold a package index: the real input of one scenario.
+pub fn package_index() -> Result<()> {
+    if has_index() {
+        return Ok(());
+    }
+    if !process::on_path("apt-get") || !is_root() {
+        bail!("apt's lists hold no Packages file (run `apt-get update` as root on Debian)");
+    }
+    process::run_quiet(&mut process::command("apt-get", ["update", "-q"]))?;
+    if !has_index() {
+        bail!("apt's lists hold no Packages file even after `apt-get update`");
+    }
+    Ok(())
+}
+
+fn has_index() -> bool {
+    std::fs::read_dir("/var/lib/apt/lists").is_ok_and(|entries| {
+        entries
+            .flatten()
+            .any(|entry| entry.file_name().to_string_lossy().contains("_Packages"))
+    })
+}
+
 fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
     Path::new("/proc/self")

@@ -96,10 +96,7 @@ const TEST_ARROWS: &[(&str, &[&str])] = &[
 
 /// Every arrow of the workspace against the table.
 pub fn check(metadata: &Metadata) -> Vec<Finding> {
-    metadata
-        .members()
-        .flat_map(|package| check_package(package))
-        .collect()
+    metadata.members().flat_map(check_package).collect()
 }
 
 fn check_package(package: &Package) -> Vec<Finding> {

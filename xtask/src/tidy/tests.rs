@@ -16,7 +16,6 @@ fn package(name: &str, dependencies: &[(&str, Option<&str>, bool)]) -> Package {
         name: name.to_owned(),
         version: "0.1.0".to_owned(),
         license: None,
-        license_file: None,
         manifest_path: PathBuf::from(format!("/repo/{name}/Cargo.toml")),
         dependencies: dependencies
             .iter()
