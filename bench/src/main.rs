@@ -4,7 +4,11 @@
 //! here is a test: no figure fails a build.
 
 mod flags;
+mod ideal;
 mod measure;
+mod produce_frame;
+mod replay;
+mod runtime;
 mod storage;
 
 use std::process::ExitCode;
@@ -13,8 +17,15 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let result = match args.first().map(String::as_str) {
         Some("storage") => storage::run(&args[1..]),
+        Some("runtime") => runtime::run(&args[1..]),
+        Some("ideal") => ideal::run(&args[1..]),
+        Some("replay") => replay::run(&args[1..]),
+        Some("serve") => runtime::serve(&args[1..]),
         _ => {
-            eprintln!("usage: ottla-bench VERB [flags]\n  {}", storage::USAGE);
+            eprintln!("usage: ottla-bench VERB [flags]");
+            for usage in [storage::USAGE, runtime::USAGE, runtime::SERVE_USAGE, ideal::USAGE, replay::USAGE] {
+                eprintln!("  {usage}");
+            }
             return ExitCode::from(2);
         }
     };

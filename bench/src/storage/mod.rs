@@ -17,11 +17,13 @@ use anyhow::{Context, Result, bail};
 
 use crate::flags::Flags;
 use crate::measure::{Cost, Latencies, Reading, Subject, Table, calm_rounds, interleave, median};
-use shapes::{Shape, ShapeKind};
+pub use commit_log::{AlignedBuffer, CommitLog};
+use shapes::{Shape, ShapeKind, WriteBehind};
 
 /// Usage text of the verb.
-pub const USAGE: &str = "storage [--dir DIR] [--seconds S] [--rounds N] [--shapes a,syncfs,b,b-lazy,c,page-cache] [--cases PxBYTES,…]
-    Durable rounds of P dirty partitions with BYTES each, shape by shape, in interleaved rounds.";
+pub const USAGE: &str = "storage [--dir DIR] [--seconds S] [--rounds N] [--shapes a,syncfs,b,b-lazy,c,page-cache] [--cases PxBYTES,…] [--rate ROUNDS/S] [--flush-step-mb MB] [--write-out-kb KB]
+    Durable rounds of P dirty partitions with BYTES each, shape by shape, in interleaved rounds. With --rate the rounds are due
+    on a schedule and latency counts from the moment a round was due; without, as fast as they go.";
 
 /// One workload: how many partitions a round touches and how many bytes each gets.
 #[derive(Clone, Copy)]
@@ -47,6 +49,15 @@ impl std::str::FromStr for Case {
     }
 }
 
+/// How long a run lasts, how many rounds a second are due (unless 0), and what happens behind
+/// the commit log.
+#[derive(Clone, Copy)]
+struct Pace {
+    time: Duration,
+    rate: f64,
+    behind: WriteBehind,
+}
+
 struct Outcome {
     latencies: Latencies,
     payload: u64,
@@ -56,7 +67,7 @@ struct Outcome {
 
 /// Runs the verb.
 pub fn run(args: &[String]) -> Result<()> {
-    let flags = Flags::parse(args, &["dir", "seconds", "rounds", "shapes", "cases"])?;
+    let flags = Flags::parse(args, &["dir", "seconds", "rounds", "shapes", "cases", "rate", "flush-step-mb", "write-out-kb"])?;
     let dir = PathBuf::from(flags.text("dir").unwrap_or("target/ottla-bench-storage"));
     let seconds: f64 = flags.value("seconds", 0.6)?;
     let rounds: usize = flags.value("rounds", 4)?;
@@ -68,19 +79,21 @@ pub fn run(args: &[String]) -> Result<()> {
         Some(_) => flags.list("cases", &[])?,
         None => small.iter().chain(&spread).chain(&large).map(|case| case.parse()).collect::<Result<_>>()?,
     };
+    let flush_step = flags.value::<u64>("flush-step-mb", 4)?.clamp(1, 64) << 20;
+    let behind = WriteBehind { coalesce: flags.value::<usize>("write-out-kb", 32)? << 10, flush_step };
+    let pace = Pace { time: Duration::from_secs_f64(seconds), rate: flags.value("rate", 0.0)?, behind };
     for case in cases {
-        let results =
-            interleave(&shapes, rounds, |shape| one_run(*shape, case, &dir, Duration::from_secs_f64(seconds)))?;
+        let results = interleave(&shapes, rounds, |shape| one_run(*shape, case, &dir, pace))?;
         print_case(case, &shapes, results);
     }
     Ok(())
 }
 
-fn one_run(kind: ShapeKind, case: Case, dir: &Path, time: Duration) -> Result<Outcome> {
+fn one_run(kind: ShapeKind, case: Case, dir: &Path, pace: Pace) -> Result<Outcome> {
     let _ = fs::remove_dir_all(dir);
     fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let payload = vec![0xA5; case.bytes];
-    let mut shape = Shape::open(kind, dir, case.partitions, case.bytes)?;
+    let mut shape = Shape::open(kind, dir, case.partitions, case.bytes, pace.behind)?;
     // Two rounds unmeasured: the files exist, the threads have run. Then nobody else's dirty pages are waiting.
     for _ in 0..2 {
         shape.round(&payload)?;
@@ -91,10 +104,14 @@ fn one_run(kind: ShapeKind, case: Case, dir: &Path, time: Duration) -> Result<Ou
     let mut latencies = Latencies::default();
     let before = Reading::now(Subject::Own, Some(dir));
     let start = Instant::now();
-    while start.elapsed() < time || latencies.len() < 3 {
-        let round = Instant::now();
+    while start.elapsed() < pace.time || latencies.len() < 3 {
+        let mut due = Instant::now();
+        if pace.rate > 0.0 {
+            due = start + Duration::from_secs_f64(latencies.len() as f64 / pace.rate);
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
         shape.round(&payload)?;
-        latencies.record(round.elapsed());
+        latencies.record(due.elapsed());
     }
     let commit_wall = start.elapsed();
     shape.drain()?;

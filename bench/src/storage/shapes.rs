@@ -5,9 +5,10 @@
 //!   (4 KiB in a preallocated log) that says how far.
 //! - `syncfs`: as `a`, with one `syncfs` in place of the flushes. Flushes the neighbours' pages too.
 //! - `b`: commit log first, one flush, acknowledged; a second thread then appends to the segments
-//!   through the page cache, and flushes them before the log's blocks are recycled.
-//! - `b-lazy`: as `b`, but the write-out waits until a partition has 128 KiB (hot reads are served
-//!   from memory meanwhile), so that small rounds become large writes.
+//!   through the page cache, and flushes them before the log's blocks are recycled (one `syncfs`
+//!   when more than 64 are dirty).
+//! - `b-lazy`: as `b`, but the write-out waits until a partition has [`WriteBehind::coalesce`] bytes
+//!   (hot reads are served from memory meanwhile), so that small rounds become larger writes.
 //! - `c`: few dirty partitions with much data each go to their segments directly, then a mark; all
 //!   else as `b-lazy`.
 //! - `page-cache`: no durability; the price of nothing.
@@ -25,14 +26,23 @@ use anyhow::{Result, bail};
 use super::commit_log::{AlignedBuffer, BLOCK, CommitLog};
 use super::segments::{FlushPool, Segment, create_segments};
 
-/// Recycled after this many bytes; half of it is flushed out while the other half fills.
+/// Recycled after this many bytes.
 const LOG_BYTES: u64 = 128 << 20;
-/// Write-out unit of the lazy shapes: large enough that a page-cache write costs little per byte.
-const LAZY_BYTES: usize = 128 << 10;
 /// A round goes to the segments directly from this size per dirty partition on, up to this many partitions.
 const DIRECT_BYTES: usize = 256 << 10;
 const DIRECT_PARTITIONS: usize = 8;
 const FLUSH_THREADS: usize = 8;
+/// From this many dirty segments on, one `syncfs` is cheaper than a flush of each.
+const SYNCFS_SEGMENTS: usize = 64;
+
+/// What happens behind the commit log.
+#[derive(Clone, Copy)]
+pub struct WriteBehind {
+    /// The lazy shapes write a partition's bytes out once this many wait.
+    pub coalesce: usize,
+    /// Segments are flushed each time this many bytes have been written out.
+    pub flush_step: u64,
+}
 
 /// Names of the shapes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -93,18 +103,19 @@ pub struct Shape {
 
 impl Shape {
     /// Creates files and threads for rounds of `bytes` for each of `partitions`.
-    pub fn open(kind: ShapeKind, dir: &Path, partitions: usize, bytes: usize) -> io::Result<Self> {
+    pub fn open(kind: ShapeKind, dir: &Path, partitions: usize, bytes: usize, behind: WriteBehind) -> io::Result<Self> {
         let segments = create_segments(dir, partitions)?;
         let root = File::open(dir)?;
         let log = CommitLog::create(&dir.join("commit.log"), LOG_BYTES)?;
-        let coalesce = if kind == ShapeKind::CommitLog { 0 } else { LAZY_BYTES };
+        let eager = WriteBehind { coalesce: 0, ..behind };
+        let behind = if kind == ShapeKind::CommitLog { eager } else { behind };
         Ok(Self {
             kind,
             pool: FlushPool::start(&segments, FLUSH_THREADS.min(partitions)),
             log,
             group: AlignedBuffer::with_capacity(BLOCK + partitions * (bytes + 32)),
+            write_out: WriteOut::start(&segments, root.try_clone()?, behind, queue_rounds(partitions * bytes)),
             root,
-            write_out: WriteOut::start(&segments, coalesce),
             segments,
         })
     }
@@ -136,7 +147,12 @@ impl Shape {
     pub fn drain(&mut self) -> io::Result<()> {
         self.write_out.drain()?;
         match self.kind {
-            ShapeKind::CommitLog | ShapeKind::CommitLogLazy | ShapeKind::Mixed => self.pool.append_and_flush(None),
+            ShapeKind::CommitLog | ShapeKind::CommitLogLazy | ShapeKind::Mixed => {
+                if self.segments.len() < SYNCFS_SEGMENTS {
+                    return self.pool.append_and_flush(None);
+                }
+                Ok(rustix::fs::syncfs(&self.root)?)
+            }
             ShapeKind::Segments | ShapeKind::Syncfs | ShapeKind::PageCache => Ok(()),
         }
     }
@@ -179,11 +195,10 @@ struct WriteOut {
 }
 
 impl WriteOut {
-    fn start(segments: &Arc<Vec<Segment>>, coalesce: usize) -> Self {
-        // Short queue: whoever commits faster than the write-out drains must wait for it.
-        let (jobs, receiver) = sync_channel(16);
+    fn start(segments: &Arc<Vec<Segment>>, root: File, behind: WriteBehind, queue: usize) -> Self {
+        let (jobs, receiver) = sync_channel(queue);
         let segments = Arc::clone(segments);
-        let thread = std::thread::spawn(move || write_out_loop(&segments, coalesce, &receiver));
+        let thread = std::thread::spawn(move || write_out_loop(&segments, &root, behind, &receiver));
         Self { jobs: Some(jobs), thread: Some(thread) }
     }
 
@@ -212,7 +227,13 @@ impl Drop for WriteOut {
     }
 }
 
-fn write_out_loop(segments: &[Segment], coalesce: usize, jobs: &Receiver<WriteOutJob>) {
+/// A commit waits for the write-out only when it is about to overwrite blocks whose segments are not
+/// flushed: up to half the log is being flushed, a quarter may queue behind it.
+fn queue_rounds(round_bytes: usize) -> usize {
+    (LOG_BYTES as usize / 4 / round_bytes).clamp(2, 8192)
+}
+
+fn write_out_loop(segments: &[Segment], root: &File, behind: WriteBehind, jobs: &Receiver<WriteOutJob>) {
     let mut waiting: Vec<u8> = Vec::new();
     let mut since_flush: u64 = 0;
     let mut failed: Option<io::Error> = None;
@@ -221,19 +242,22 @@ fn write_out_loop(segments: &[Segment], coalesce: usize, jobs: &Receiver<WriteOu
             WriteOutJob::Append(payload) => {
                 waiting.extend_from_slice(&payload);
                 since_flush += (payload.len() * segments.len()) as u64;
-                let due = waiting.len() >= coalesce;
+                let due = waiting.len() >= behind.coalesce;
                 (if due { write_all(segments, &mut waiting) } else { Ok(()) }, None)
             }
             WriteOutJob::Drain(reply) => (write_all(segments, &mut waiting), Some(reply)),
         };
         let outcome = outcome.and_then(|()| {
-            // Half the log is used: its blocks may be recycled once the segments behind it are flushed.
-            if since_flush < LOG_BYTES / 2 {
+            // Commit-log blocks may be recycled once the segments behind them are flushed.
+            if since_flush < behind.flush_step {
                 return Ok(());
             }
             since_flush = 0;
             write_all(segments, &mut waiting)?;
-            segments.iter().try_for_each(Segment::flush)
+            match segments.len() {
+                0..SYNCFS_SEGMENTS => segments.iter().try_for_each(Segment::flush),
+                SYNCFS_SEGMENTS.. => Ok(rustix::fs::syncfs(root)?),
+            }
         });
         failed = failed.or(outcome.err());
         if let Some(reply) = reply {
