@@ -1,3 +1,6 @@
 //! The log: segments, indexes, epochs, producer state, recovery and group commit, on a Disk seam.
 
 pub mod disk;
+pub mod epochs;
+pub mod layout;
+pub mod names;
