@@ -4,3 +4,4 @@ pub mod disk;
 pub mod epochs;
 pub mod layout;
 pub mod names;
+pub mod producers;
