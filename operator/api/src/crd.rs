@@ -1,0 +1,64 @@
+//! The CustomResourceDefinitions as data, ready to be printed, applied or walked by a validator.
+
+use kube::CustomResourceExt;
+use serde_json::{Value, json};
+
+use crate::{KafkaCluster, KafkaTopic};
+
+/// The group of every kind of Ottla's.
+pub const GROUP: &str = "ottla.io";
+/// The version of every kind of Ottla's.
+pub const VERSION: &str = "v1alpha1";
+
+/// Every CRD, in the order of the kinds' names, as an API server would store it: without nulls and
+/// false defaults, which a server drops and GitOps tools then report as drift.
+pub fn crds() -> Vec<Value> {
+    [KafkaCluster::crd(), KafkaTopic::crd()]
+        .iter()
+        .map(|crd| {
+            let mut value = serde_json::to_value(crd).expect("a derived CRD is plain JSON");
+            drop_empty(&mut value);
+            whole_numbers(&mut value);
+            default_status(&mut value);
+            value
+        })
+        .collect()
+}
+
+/// A new object reads as not yet observed: kstatus calls an object without status Current, and
+/// tools that wait would not wait.
+fn default_status(crd: &mut Value) {
+    let status = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/status");
+    if let Some(Value::Object(status)) = status {
+        status.insert("default".into(), json!({ "observedGeneration": -1 }));
+    }
+}
+
+/// Nulls, and the defaults that serde needs to read a partial status but that a server need not fill in.
+fn drop_empty(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|key, v| !v.is_null() && (key != "default" || v.is_object()));
+            map.values_mut().for_each(drop_empty);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_empty),
+        _ => {}
+    }
+}
+
+/// Bounds come out as 65535.0; a server stores 65535.
+fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Object(map) => map.values_mut().for_each(whole_numbers),
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Number(number) => {
+            let whole = number
+                .as_f64()
+                .filter(|n| number.is_f64() && n.fract() == 0.0);
+            if let Some(whole) = whole {
+                *value = json!(whole as i64);
+            }
+        }
+        _ => {}
+    }
+}
