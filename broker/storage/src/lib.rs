@@ -1,7 +1,11 @@
 //! The log: segments, indexes, epochs, producer state, recovery and group commit, on a Disk seam.
 
 pub mod disk;
+pub mod entry;
 pub mod epochs;
+pub mod index;
 pub mod layout;
 pub mod names;
 pub mod producers;
+pub mod segment;
+pub mod state;

@@ -328,8 +328,18 @@ impl Producers {
         *self = Self::default();
     }
 
+    /// Transactions that ended at or above the high watermark: first offset and marker's offset.
+    pub(crate) fn ended(&self) -> impl Iterator<Item = (i64, i64)> {
+        self.ended.iter().map(|(&first, &marker)| (first, marker))
+    }
+
+    /// Puts an ended transaction in as it was written down.
+    pub(crate) fn restore_ended(&mut self, first_offset: i64, marker: i64) {
+        self.ended.insert(first_offset, marker);
+    }
+
     /// Puts a producer in as it was written down: from a snapshot or the manifest.
-    fn restore(&mut self, producer_id: i64, producer: Producer) {
+    pub(crate) fn restore(&mut self, producer_id: i64, producer: Producer) {
         if let Some(first_offset) = producer.txn_first_offset {
             self.open.insert(first_offset, producer_id);
         }
