@@ -109,7 +109,6 @@ fn group_key(group_id: &Str) -> Bytes {
         0,
         &GroupMetadataKey {
             group: group_id.clone(),
-            ..Default::default()
         },
     )
 }

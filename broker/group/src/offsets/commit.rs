@@ -32,7 +32,6 @@ pub(crate) fn decide_commit(
                 group: request.group_id.clone(),
                 topic: topic.name.clone(),
                 partition: partition.partition_index,
-                ..Default::default()
             };
             records.push(record::offset_commit(
                 &key,

@@ -45,12 +45,10 @@ pub(crate) fn decide_delete(
             .map(|partition| OffsetDeleteResponsePartition {
                 partition_index: partition.partition_index,
                 error_code,
-                ..Default::default()
             });
         topics.push(OffsetDeleteResponseTopic {
             name: topic.name.clone(),
             partitions: partitions.collect(),
-            ..Default::default()
         });
         if error_code == ErrorCode::NONE {
             let known = topic
@@ -93,7 +91,6 @@ pub(crate) fn tombstone(group: &Str, topic: &Str, partition: i32) -> Record {
         group: group.clone(),
         topic: topic.clone(),
         partition,
-        ..Default::default()
     };
     record::offset_tombstone(&key)
 }

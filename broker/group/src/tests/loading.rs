@@ -28,7 +28,38 @@ fn a_stable_group_goes_on_after_a_change_of_coordinator() {
          heartbeat a id=a#1 gen=1
          advance 1000
          heartbeat a id=a#1 gen=1",
-        expect![[""]],
+        expect![[r#"
+            1 join a v=3
+            2 join b v=3
+            advance 6000
+              at 6000
+              1 -> joined gen=1 range leader=a#1 me=a#1 [a#1=m b#2=m]
+              2 -> joined gen=1 range leader=a#1 me=b#2 []
+            3 sync b id=b#2 gen=1
+            4 sync a id=a#1 gen=1 assign=a#1:x,b#2:y
+              + group g gen=1 protocol=range leader=a#1 [a#1=x b#2=y]
+              4 -> sync NONE x
+              3 -> sync NONE y
+            5 commit a id=a#1 gen=1 t-0=5
+              + offset g/t-0 = 5 at 6000
+              5 -> commit t-0=NONE
+            reload
+            6 heartbeat a id=a#1 gen=1
+              6 -> heartbeat NONE
+            7 sync b id=b#2 gen=1
+              7 -> sync NONE y
+            8 fetch a all
+              8 -> fetch NONE t-0=5
+            9 describe
+              9 -> g NONE Stable type="consumer" protocol="range" a#1(a/h)=m/x b#2(b/h)=m/y
+            # Sessions began anew; b stays away.
+            advance 9000
+            10 heartbeat a id=a#1 gen=1
+              10 -> heartbeat NONE
+            advance 1000
+            11 heartbeat a id=a#1 gen=1
+              11 -> heartbeat REBALANCE_IN_PROGRESS
+        "#]],
     );
 }
 
@@ -40,7 +71,17 @@ fn a_generation_without_assignment_is_forgotten() {
          reload
          sync a id=a#1 gen=1 assign=a#1:x
          join a id=a#1",
-        expect![[""]],
+        expect![[r#"
+            1 join a v=3
+            advance 3000
+              at 3000
+              1 -> joined gen=1 range leader=a#1 me=a#1 [a#1=m]
+            reload
+            2 sync a id=a#1 gen=1 assign=a#1:x
+              2 -> sync UNKNOWN_MEMBER_ID 
+            3 join a id=a#1
+              3 -> join UNKNOWN_MEMBER_ID me=a#1
+        "#]],
     );
 }
 
@@ -56,7 +97,25 @@ fn who_waits_is_sent_to_the_next_coordinator() {
          fetch d group=other t-0
          sync b group=h id=b#2 gen=1 assign=b#2:x
          resign",
-        expect![[""]],
+        expect![[r#"
+            1 join a v=3
+            2 join b v=3 group=h
+            advance 3000
+              at 3000
+              1 -> joined gen=1 range leader=a#1 me=a#1 [a#1=m]
+              2 -> joined gen=1 range leader=b#2 me=b#2 [b#2=m]
+            3 join c v=3
+            4 commit d group=other t-0=1
+              + offset other/t-0 = 1 at 3000
+            5 fetch d group=other t-0
+            6 sync b group=h id=b#2 gen=1 assign=b#2:x
+              + group h gen=1 protocol=range leader=b#2 [b#2=x]
+            resign
+              4 -> commit t-0=NOT_COORDINATOR
+              5 -> fetch NOT_COORDINATOR
+              3 -> join NOT_COORDINATOR me=c#3
+              6 -> sync NOT_COORDINATOR 
+        "#]],
     );
 }
 
@@ -77,7 +136,27 @@ fn a_group_beyond_the_limit_is_told_to_rebalance() {
          join b id=b#2
          advance 60000",
     );
-    expect![[""]].assert_eq(&script.transcript);
+    expect![[r#"
+        1 join a v=3
+        2 join b v=3
+        advance 6000
+          at 6000
+          1 -> joined gen=1 range leader=a#1 me=a#1 [a#1=m b#2=m]
+          2 -> joined gen=1 range leader=a#1 me=b#2 []
+        3 sync a id=a#1 gen=1 assign=a#1:x,b#2:y
+          + group g gen=1 protocol=range leader=a#1 [a#1=x b#2=y]
+          3 -> sync NONE x
+        reload
+        4 heartbeat a id=a#1 gen=1
+          4 -> heartbeat REBALANCE_IN_PROGRESS
+        5 join a id=a#1
+        6 join b id=b#2
+          6 -> join GROUP_MAX_SIZE_REACHED me=
+        advance 60000
+          at 66000
+          5 -> joined gen=2 range leader=a#1 me=a#1 [a#1=m]
+    "#]]
+    .assert_eq(&script.transcript);
 }
 
 #[test]

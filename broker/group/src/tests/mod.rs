@@ -320,7 +320,10 @@ pub(crate) fn now(ms: i64) -> Now {
 }
 
 fn topic_id(line: &Line<'_>) -> Uuid {
-    Uuid::from_random_bits(line.number("topic-id", 0) as u128)
+    match line.number("topic-id", 0) {
+        0 => Uuid::ZERO,
+        bits => Uuid::from_random_bits(bits as u128),
+    }
 }
 
 fn request(verb: &str, line: &Line<'_>) -> (i16, Request) {
@@ -497,15 +500,12 @@ fn request(verb: &str, line: &Line<'_>) -> (i16, Request) {
                             .into_iter()
                             .map(|(partition_index, _)| OffsetDeleteRequestPartition {
                                 partition_index,
-                                ..Default::default()
                             })
                             .collect(),
-                        ..Default::default()
                     });
             let request = OffsetDeleteRequest {
                 group_id: line.group(),
                 topics: topics.collect(),
-                ..Default::default()
             };
             (0, Request::OffsetDelete(request))
         }
@@ -588,11 +588,7 @@ fn show_record(record: &Record) -> String {
 fn show_response(response: &Response) -> String {
     match response {
         Response::Join(join) if join.error_code != ErrorCode::NONE => {
-            format!(
-                "join {} me={}",
-                join.error_code.name(),
-                shorten(&join.member_id)
-            )
+            format!("join {} me={}", join.error_code, shorten(&join.member_id))
         }
         Response::Join(join) => {
             let members = join
@@ -610,9 +606,9 @@ fn show_response(response: &Response) -> String {
             )
         }
         Response::Sync(sync) => {
-            format!("sync {} {}", sync.error_code.name(), text(&sync.assignment))
+            format!("sync {} {}", sync.error_code, text(&sync.assignment))
         }
-        Response::Heartbeat(heartbeat) => format!("heartbeat {}", heartbeat.error_code.name()),
+        Response::Heartbeat(heartbeat) => format!("heartbeat {}", heartbeat.error_code),
         Response::Leave(leave) => {
             let members = leave.members.iter().map(|member| {
                 let instance = member
@@ -623,23 +619,17 @@ fn show_response(response: &Response) -> String {
                 format!(
                     " {}{instance}={}",
                     shorten(&member.member_id),
-                    member.error_code.name()
+                    member.error_code
                 )
             });
-            format!(
-                "leave {}{}",
-                leave.error_code.name(),
-                members.collect::<String>()
-            )
+            format!("leave {}{}", leave.error_code, members.collect::<String>())
         }
         Response::OffsetCommit(commit) => {
             let partitions = commit.topics.iter().flat_map(|topic| {
                 topic.partitions.iter().map(move |partition| {
                     format!(
                         " {}-{}={}",
-                        topic.name,
-                        partition.partition_index,
-                        partition.error_code.name()
+                        topic.name, partition.partition_index, partition.error_code
                     )
                 })
             });
@@ -656,9 +646,9 @@ fn show_response(response: &Response) -> String {
                         .map(|metadata| format!("/{metadata}"))
                         .unwrap_or_default();
                     let error = if partition.error_code == ErrorCode::NONE {
-                        ""
+                        String::new()
                     } else {
-                        partition.error_code.name()
+                        format!(" {}", partition.error_code)
                     };
                     format!(
                         " {}-{}={}{metadata}{error}",
@@ -668,7 +658,7 @@ fn show_response(response: &Response) -> String {
             });
             format!(
                 "fetch {}{}",
-                fetch.error_code.name(),
+                fetch.error_code,
                 partitions.collect::<String>()
             )
         }
@@ -677,15 +667,13 @@ fn show_response(response: &Response) -> String {
                 topic.partitions.iter().map(move |partition| {
                     format!(
                         " {}-{}={}",
-                        topic.name,
-                        partition.partition_index,
-                        partition.error_code.name()
+                        topic.name, partition.partition_index, partition.error_code
                     )
                 })
             });
             format!(
                 "delete-offsets {}{}",
-                delete.error_code.name(),
+                delete.error_code,
                 partitions.collect::<String>()
             )
         }
@@ -703,14 +691,14 @@ fn show_response(response: &Response) -> String {
             format!(
                 "{} {} {} type={:?} protocol={:?}{}",
                 group.group_id,
-                group.error_code.name(),
+                group.error_code,
                 group.group_state,
                 &*group.protocol_type,
                 &*group.protocol_data,
                 members.collect::<String>()
             )
         }
-        Response::DeleteGroup(delete) => format!("delete {}", delete.error_code.name()),
+        Response::DeleteGroup(delete) => format!("delete {}", delete.error_code),
         Response::List(Ok(groups)) => {
             let groups = groups.iter().map(|group| {
                 format!(
@@ -720,6 +708,6 @@ fn show_response(response: &Response) -> String {
             });
             format!("list{}", groups.collect::<String>())
         }
-        Response::List(Err(error)) => format!("list {}", error.name()),
+        Response::List(Err(error)) => format!("list {}", error),
     }
 }

@@ -25,7 +25,27 @@ fn a_simple_consumer_commits_without_a_group() {
          commit a gen=4 group=none t-0=1
          commit a gen=4 group=none v=8 t-0=1
          list",
-        expect![[""]],
+        expect![[r#"
+            1 commit a t-0=5/note t-1=7 u-0=1
+              + offset g/t-0 = 5 "note" at 0
+              + offset g/t-1 = 7 at 0
+              + offset g/u-0 = 1 at 0
+              1 -> commit t-0=NONE t-1=NONE u-0=NONE
+            2 fetch a t-0 t-2 x-0
+              2 -> fetch NONE t-0=5/note t-2=-1 x-0=-1
+            3 fetch a all
+              3 -> fetch NONE t-0=5/note t-1=7 u-0=1
+            4 fetch a group=none t-0
+              4 -> fetch NONE t-0=-1
+            5 fetch a group=none all
+              5 -> fetch NONE
+            6 commit a gen=4 group=none t-0=1
+              6 -> commit t-0=GROUP_ID_NOT_FOUND
+            7 commit a gen=4 group=none v=8 t-0=1
+              7 -> commit t-0=ILLEGAL_GENERATION
+            8 list
+              8 -> list g(Empty, classic, )
+        "#]],
     );
 }
 
@@ -43,7 +63,33 @@ fn a_member_commits_in_its_generation_only() {
              commit admin t-0=9
              commit a id=a#1 gen=1 t-0=10"
         ),
-        expect![[""]],
+        expect![[r#"
+            1 join a v=3 protocols=range:@t
+            advance 3000
+              at 3000
+              1 -> joined gen=1 range leader=a#1 me=a#1 [a#1=........t........]
+            2 sync a id=a#1 gen=1 assign=a#1:x
+              + group g gen=1 protocol=range leader=a#1 [a#1=x]
+              2 -> sync NONE x
+            3 commit a id=a#1 gen=1 t-0=5
+              + offset g/t-0 = 5 at 3000
+              3 -> commit t-0=NONE
+            4 commit a id=a#1 gen=0 t-0=6
+              4 -> commit t-0=ILLEGAL_GENERATION
+            5 commit b id=b#9 gen=1 t-0=7
+              5 -> commit t-0=UNKNOWN_MEMBER_ID
+            # From outside only while nobody is in the group.
+            6 commit admin t-0=8
+              6 -> commit t-0=UNKNOWN_MEMBER_ID
+            7 leave a members=a#1
+              + group g gen=2 protocol=- leader=- []
+              7 -> leave NONE a#1=NONE
+            8 commit admin t-0=9
+              + offset g/t-0 = 9 at 3000
+              8 -> commit t-0=NONE
+            9 commit a id=a#1 gen=1 t-0=10
+              9 -> commit t-0=UNKNOWN_MEMBER_ID
+        "#]],
     );
 }
 
@@ -57,7 +103,22 @@ fn a_commit_between_join_and_sync_is_told_to_rebalance() {
          join b v=3
          # Before joining again it may still commit.
          commit a id=a#1 gen=1 t-0=6",
-        expect![[""]],
+        expect![[r#"
+            1 join a v=3
+            advance 3000
+              at 3000
+              1 -> joined gen=1 range leader=a#1 me=a#1 [a#1=m]
+            2 commit a id=a#1 gen=1 t-0=5
+              2 -> commit t-0=REBALANCE_IN_PROGRESS
+            3 sync a id=a#1 gen=1 assign=a#1:x
+              + group g gen=1 protocol=range leader=a#1 [a#1=x]
+              3 -> sync NONE x
+            4 join b v=3
+            # Before joining again it may still commit.
+            5 commit a id=a#1 gen=1 t-0=6
+              + offset g/t-0 = 6 at 3000
+              5 -> commit t-0=NONE
+        "#]],
     );
 }
 
@@ -71,7 +132,22 @@ fn a_commit_is_a_sign_of_life() {
              advance 9000
              heartbeat a id=a#1 gen=1"
         ),
-        expect![[""]],
+        expect![[r#"
+            1 join a v=3 protocols=range:@t
+            advance 3000
+              at 3000
+              1 -> joined gen=1 range leader=a#1 me=a#1 [a#1=........t........]
+            2 sync a id=a#1 gen=1 assign=a#1:x
+              + group g gen=1 protocol=range leader=a#1 [a#1=x]
+              2 -> sync NONE x
+            advance 9000
+            3 commit a id=a#1 gen=1 t-0=5
+              + offset g/t-0 = 5 at 12000
+              3 -> commit t-0=NONE
+            advance 9000
+            4 heartbeat a id=a#1 gen=1
+              4 -> heartbeat NONE
+        "#]],
     );
 }
 
@@ -82,7 +158,13 @@ fn metadata_that_is_too_long_is_refused_alone() {
         ..GroupConfig::default()
     };
     let script = "commit a t-0=1/abcd t-1=2/äöü t-2=3/abc";
-    expect![[""]].assert_eq(&play_with(config, script));
+    expect![[r#"
+        1 commit a t-0=1/abcd t-1=2/äöü t-2=3/abc
+          + offset g/t-1 = 2 "äöü" at 0
+          + offset g/t-2 = 3 "abc" at 0
+          1 -> commit t-0=OFFSET_METADATA_TOO_LARGE t-1=NONE t-2=NONE
+    "#]]
+    .assert_eq(&play_with(config, script));
 }
 
 #[test]
@@ -94,7 +176,19 @@ fn nobody_hears_of_an_offset_that_is_not_committed_yet() {
          fetch a t-0
          fetch a group=other t-0
          release",
-        expect![[""]],
+        expect![[r#"
+            1 commit a t-0=1
+              + offset g/t-0 = 1 at 0
+              1 -> commit t-0=NONE
+            2 commit a t-0=2
+              + offset g/t-0 = 2 at 0
+            3 fetch a t-0
+            4 fetch a group=other t-0
+              4 -> fetch NONE t-0=-1
+            release
+              2 -> commit t-0=NONE
+              3 -> fetch NONE t-0=2
+        "#]],
     );
 }
 
@@ -112,7 +206,25 @@ fn commits_that_fail_or_wait_too_long_say_so() {
          # The record is in the log, and may still be committed.
          release
          fetch a t-0",
-        expect![[""]],
+        expect![[r#"
+            1 commit a t-0=1
+              append fails
+              1 -> commit t-0=COORDINATOR_NOT_AVAILABLE
+            2 fetch a t-0
+              2 -> fetch NONE t-0=-1
+            3 commit a t-0=2
+              + offset g/t-0 = 2 at 0
+            4 fetch a t-0
+            advance 4999
+            advance 1
+              at 5000
+              3 -> commit t-0=COORDINATOR_NOT_AVAILABLE
+              4 -> fetch COORDINATOR_NOT_AVAILABLE
+            # The record is in the log, and may still be committed.
+            release
+            5 fetch a t-0
+              5 -> fetch NONE t-0=2
+        "#]],
     );
 }
 
@@ -127,7 +239,24 @@ fn an_offset_of_another_topic_of_the_same_name_does_not_count() {
          fetch a t-0
          topic-gone t topic-id=77
          fetch a t-0",
-        expect![[""]],
+        expect![[r#"
+            1 commit a topic-id=77 t-0=5
+              + offset g/t-0 = 5 at 0
+              1 -> commit t-0=NONE
+            2 fetch a topic-id=77 t-0
+              2 -> fetch NONE t-0=5
+            3 fetch a topic-id=78 t-0
+              3 -> fetch NONE t-0=-1
+            4 fetch a t-0
+              4 -> fetch NONE t-0=5
+            topic-gone t topic-id=78
+            5 fetch a t-0
+              5 -> fetch NONE t-0=5
+            topic-gone t topic-id=77
+              + offset g/t-0 gone
+            6 fetch a t-0
+              6 -> fetch NONE t-0=-1
+        "#]],
     );
 }
 
@@ -147,7 +276,38 @@ fn offsets_are_deleted_one_by_one_unless_they_are_read() {
              delete-offsets admin t-0
              fetch a all"
         ),
-        expect![[""]],
+        expect![[r#"
+            1 join a v=3 protocols=range:@t
+            advance 3000
+              at 3000
+              1 -> joined gen=1 range leader=a#1 me=a#1 [a#1=........t........]
+            2 sync a id=a#1 gen=1 assign=a#1:x
+              + group g gen=1 protocol=range leader=a#1 [a#1=x]
+              2 -> sync NONE x
+            3 commit a id=a#1 gen=1 t-0=5 u-0=6
+              + offset g/t-0 = 5 at 3000
+              + offset g/u-0 = 6 at 3000
+              3 -> commit t-0=NONE u-0=NONE
+            4 delete-offsets admin t-0 u-0 u-1
+              + offset g/u-0 gone
+              4 -> delete-offsets NONE t-0=GROUP_SUBSCRIBED_TO_TOPIC u-0=NONE u-1=NONE
+            5 fetch a all
+              5 -> fetch NONE t-0=5
+            6 delete-offsets admin group=none t-0
+              6 -> delete-offsets GROUP_ID_NOT_FOUND
+            # Without known subscriptions the whole group is in the way.
+            7 join c v=3 group=c type=connect
+            8 delete-offsets admin group=c t-0
+              8 -> delete-offsets NON_EMPTY_GROUP
+            9 leave a members=a#1
+              + group g gen=2 protocol=- leader=- []
+              9 -> leave NONE a#1=NONE
+            10 delete-offsets admin t-0
+              + offset g/t-0 gone
+              10 -> delete-offsets NONE t-0=NONE
+            11 fetch a all
+              11 -> fetch NONE
+        "#]],
     );
 }
 
@@ -170,7 +330,34 @@ fn offsets_of_an_empty_group_expire_by_the_time_it_became_empty() {
          fetch a all
          list"
     );
-    expect![[""]].assert_eq(&play_with(config, &script));
+    expect![[r#"
+        1 join a v=3 protocols=range:@t
+        advance 3000
+          at 3000
+          1 -> joined gen=1 range leader=a#1 me=a#1 [a#1=........t........]
+        2 sync a id=a#1 gen=1 assign=a#1:x
+          + group g gen=1 protocol=range leader=a#1 [a#1=x]
+          2 -> sync NONE x
+        3 commit a id=a#1 gen=1 t-0=5
+          + offset g/t-0 = 5 at 3000
+          3 -> commit t-0=NONE
+        advance 5000
+        4 leave a members=a#1
+          + group g gen=2 protocol=- leader=- []
+          4 -> leave NONE a#1=NONE
+        advance 86399000
+        5 fetch a all
+          5 -> fetch NONE t-0=5
+        advance 600000
+          at 87000000
+          + offset g/t-0 gone
+          + group g gone
+        6 fetch a all
+          6 -> fetch NONE
+        7 list
+          7 -> list
+    "#]]
+    .assert_eq(&play_with(config, &script));
 }
 
 #[test]
@@ -186,7 +373,25 @@ fn a_living_group_keeps_what_it_reads_and_loses_the_rest() {
          commit a id=a#1 gen=1 t-0=5 u-0=6
          advance 1300000
          fetch a all";
-    expect![[""]].assert_eq(&play_with(config, script));
+    expect![[r#"
+        1 join a v=3 protocols=range:@t session=100000000
+        advance 3000
+          at 3000
+          1 -> joined gen=1 range leader=a#1 me=a#1 [a#1=........t........]
+        2 sync a id=a#1 gen=1 assign=a#1:x
+          + group g gen=1 protocol=range leader=a#1 [a#1=x]
+          2 -> sync NONE x
+        3 commit a id=a#1 gen=1 t-0=5 u-0=6
+          + offset g/t-0 = 5 at 3000
+          + offset g/u-0 = 6 at 3000
+          3 -> commit t-0=NONE u-0=NONE
+        advance 1300000
+          at 1200000
+          + offset g/u-0 gone
+        4 fetch a all
+          4 -> fetch NONE t-0=5
+    "#]]
+    .assert_eq(&play_with(config, script));
 }
 
 #[test]
@@ -201,7 +406,26 @@ fn simple_offsets_expire_by_their_commit_or_by_their_own_time() {
          fetch a all
          advance 86400000
          list";
-    expect![[""]].assert_eq(&play_with(config, script));
+    expect![[r#"
+        1 commit a v=2 retention=1000000 t-0=5
+          + offset g/t-0 = 5 at 0 expires 1000000
+          1 -> commit t-0=NONE
+        2 commit a t-1=6
+          + offset g/t-1 = 6 at 0
+          2 -> commit t-1=NONE
+        advance 1200000
+          at 1200000
+          + offset g/t-0 gone
+        3 fetch a all
+          3 -> fetch NONE t-1=6
+        advance 86400000
+          at 86400000
+          + offset g/t-1 gone
+          + group g gone
+        4 list
+          4 -> list
+    "#]]
+    .assert_eq(&play_with(config, script));
 }
 
 #[test]
@@ -235,7 +459,20 @@ fn staged_offsets_appear_with_their_marker_in_the_order_of_the_log() {
     script.coordinator.replay_marker(500, true);
     script.run("fetch a all stable");
     script.coordinator.replay_marker(500, false);
-    expect![[""]].assert_eq(&script.transcript);
+    expect![[r#"
+        1 fetch a t-0 t-1
+          1 -> fetch NONE t-0=-1 t-1=-1
+        2 fetch a t-0 t-1 stable
+          2 -> fetch NONE t-0=-1 UNSTABLE_OFFSET_COMMIT t-1=-1 UNSTABLE_OFFSET_COMMIT
+        3 commit a t-0=99
+          + offset g/t-0 = 99 at 0
+          3 -> commit t-0=NONE
+        4 delete-offsets a t-2
+          4 -> delete-offsets NONE t-2=NONE
+        5 fetch a all stable
+          5 -> fetch NONE t-0=99 t-1=11 t-2=12
+    "#]]
+    .assert_eq(&script.transcript);
 }
 
 #[test]
