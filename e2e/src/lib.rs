@@ -1,1 +1,26 @@
-//! Scenarios with real processes: JVM Kafka, clients in other languages, our brokers.
+//! Scenarios with real processes: Apache Kafka, clients in other languages, our brokers. This
+//! library is what scenarios share: starting and ending peers, bounded waiting, the client tour.
+//!
+//! Invariant: a wait is on a condition and has a deadline; a process is ended by its id, and none
+//! outlives the scenario that started it. Not here: what a scenario asserts (tests/), fetching
+//! peers (`cargo xtask peers`).
+
+mod cache;
+mod cluster;
+mod jvm;
+mod ottla;
+mod ports;
+mod process;
+mod properties;
+mod tour;
+mod wait;
+
+pub use cache::{build_folder, clients_classpath, kafka_classpath, node_modules, python};
+pub use cluster::{Cluster, all_kinds, answers};
+pub use jvm::{JAVA_OPTIONS, JvmKafka, java};
+pub use ottla::{OttlaBroker, OttlaUp, ottla_binary};
+pub use ports::free_ports;
+pub use process::{Running, tail_of};
+pub use properties::Properties;
+pub use tour::{Tour, TourStep, run_tour};
+pub use wait::until;

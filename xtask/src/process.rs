@@ -44,11 +44,17 @@ pub fn run_quiet(command: &mut Command) -> Result<String> {
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
+        // Cargo's messages for programs say nothing to a person; its errors are on stderr.
+        let stdout: String = stdout
+            .lines()
+            .filter(|line| !line.starts_with("{\"reason\""))
+            .map(|line| format!("{line}\n"))
+            .collect();
         bail!(
             "`{line}` ended with {}\n{}{}",
             output.status,
             tail(&stdout, 30),
-            tail(&stderr, 30)
+            tail(&stderr, 60)
         );
     }
     Ok(stdout)
