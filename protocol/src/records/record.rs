@@ -128,7 +128,7 @@ impl<'a> Headers<'a> {
     }
 
     /// Keys (not always UTF-8) and values (`None` is null).
-    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + Clone + use<'a> {
         let mut rest = self.bytes;
         (0..self.count).map(move |_| {
             let (key, after) = read_field(rest).expect("walked when the record was parsed");

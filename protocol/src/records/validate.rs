@@ -1,8 +1,8 @@
 //! What a leader checks before it appends what a client sent, and what it changes: timestamps and codec.
 //!
 //! One pass: header rules, checksum, then every record (uncompressed ones where they lie, compressed ones streamed
-//! under a budget). Stricter than Kafka in one point: offset deltas must be 0, 1, 2 …; Kafka renumbers compressed
-//! batches with others and believes uncompressed ones.
+//! under a budget). Stricter than Kafka where it renumbers, believes or stumbles: offset deltas must be 0, 1, 2 …;
+//! LogAppendTime, a delete horizon, and a transaction without producer id are never a client's to send.
 //!
 //! Invariant: a batch that comes out has as many readable records as it declares, dense offsets, a right
 //! maxTimestamp and a right checksum. Not here: producer state and sequences (broker/storage), authorisation.
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::batch::{BatchError, BatchHeader, BatchView, NO_TIMESTAMP, TimestampType, batches};
 use super::builder::recompressed;
 use super::compression::{Codec, Compression, DecompressError};
-use super::record::RecordError;
+use super::record::{Record, RecordError};
 
 /// What the topic and the request version ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +66,9 @@ pub enum RejectionKind {
     /// No key on a compacted topic. INVALID_RECORD.
     #[error("a compacted topic takes no record without a key")]
     NullKey,
+    /// Only leaders write LogAppendTime; every record of the batch is named. INVALID_TIMESTAMP.
+    #[error("a producer may not send LogAppendTime")]
+    TimestampType,
     /// Too far from the broker's clock. INVALID_TIMESTAMP.
     #[error("timestamp {timestamp} is outside {min}..={max}")]
     Timestamp {
@@ -76,6 +79,16 @@ pub enum RejectionKind {
         /// Latest allowed.
         max: i64,
     },
+}
+
+impl RejectionKind {
+    /// INVALID_TIMESTAMP rather than INVALID_RECORD.
+    pub fn is_timestamp(self) -> bool {
+        match self {
+            Self::NullKey => false,
+            Self::TimestampType | Self::Timestamp { .. } => true,
+        }
+    }
 }
 
 /// Why a leader does not append. The wire code is named at each variant.
@@ -122,7 +135,7 @@ pub enum ValidateError {
         /// What it says.
         offset_delta: i32,
     },
-    /// Records break a rule of the topic: INVALID_TIMESTAMP when the first rejection is one, else INVALID_RECORD, with the list
+    /// Records break a rule of the topic: INVALID_TIMESTAMP when any rejection is one, else INVALID_RECORD; with the list
     /// (at most [`REJECTIONS_MAX`]) in the response from Produce 8 on.
     #[error("{} records rejected, first at index {}: {}", .0.len(), .0[0].batch_index, .0[0].kind)]
     Rejected(Vec<Rejection>),
@@ -268,6 +281,7 @@ fn check_records(batch: &BatchView, rules: &Rules) -> Result<i64, ValidateError>
         .stream(rules.decompressed_bytes_max)
         .map_err(RecordError::from)
         .map_err(records_error)?;
+    let timestamp_type = batch.header().attributes.timestamp_type();
     let mut rejections = Vec::new();
     let mut max_timestamp = NO_TIMESTAMP;
     let mut batch_index = 0;
@@ -279,7 +293,7 @@ fn check_records(batch: &BatchView, rules: &Rules) -> Result<i64, ValidateError>
             });
         }
         max_timestamp = max_timestamp.max(record.timestamp);
-        if let Some(kind) = rejection(record.key.is_some(), record.timestamp, rules) {
+        if let Some(kind) = rejection(&record, timestamp_type, rules) {
             rejections.push(Rejection { batch_index, kind });
             if rejections.len() == REJECTIONS_MAX {
                 break;
@@ -294,10 +308,14 @@ fn check_records(batch: &BatchView, rules: &Rules) -> Result<i64, ValidateError>
     }
 }
 
-fn rejection(has_key: bool, timestamp: i64, rules: &Rules) -> Option<RejectionKind> {
-    if rules.compacted && !has_key {
+fn rejection(record: &Record<'_>, sent: TimestampType, rules: &Rules) -> Option<RejectionKind> {
+    if rules.compacted && record.key.is_none() {
         return Some(RejectionKind::NullKey);
     }
+    if sent == TimestampType::LogAppendTime {
+        return Some(RejectionKind::TimestampType);
+    }
+    let timestamp = record.timestamp;
     let TimestampRule::CreateTime {
         now_ms,
         before_max_ms,

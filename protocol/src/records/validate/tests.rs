@@ -299,6 +299,14 @@ fn rules_of_the_topic() {
 #[test]
 fn timestamps_are_put_right() {
     let r = rules();
+    let leaders = forged(&plain(Codec::None), |h| {
+        h.set_timestamps(TimestampType::LogAppendTime, NOW)
+    });
+    check(
+        leaders,
+        &r,
+        expect![[r#"4 records rejected, first at index 0: a producer may not send LogAppendTime"#]],
+    );
     // A producer that lies about the maximum.
     check(
         forged(&plain(Codec::None), |h| h.max_timestamp = 5),
