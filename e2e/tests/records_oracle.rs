@@ -10,8 +10,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use ottla_protocol::Bytes;
 use ottla_protocol::records::{
     BatchBuilder, BatchHeader, BatchOptions, BatchView, Codec, Compression, ControlRecord,
-    ControlType, EndTxnMarker, Producer, RecordError, RecordIter, Rules, TimestampRule,
-    TimestampType, ValidateError, batches, validate,
+    ControlType, EndTxnMarker, Producer, RecordIter, Rules, TimestampRule, TimestampType,
+    ValidateError, batches, validate,
 };
 
 const SEEDS: u64 = 100;
@@ -479,7 +479,6 @@ fn random_rules(random: &mut Random) -> Rules {
         },
     };
     Rules {
-        batch_bytes_max: 1 << 20,
         compacted: random.one_in(3),
         timestamps,
         compression: random.one_in(3).then(|| {
@@ -487,6 +486,20 @@ fn random_rules(random: &mut Random) -> Rules {
                 .expect("five codecs")
                 .into()
         }),
+        ..rules()
+    }
+}
+
+fn rules() -> Rules {
+    Rules {
+        batch_bytes_max: 1 << 20,
+        compacted: false,
+        timestamps: TimestampRule::CreateTime {
+            now_ms: NOW,
+            before_max_ms: i64::MAX,
+            after_max_ms: i64::MAX,
+        },
+        compression: None,
         zstd_allowed: true,
         decompressed_bytes_max: 1 << 20,
     }
@@ -499,21 +512,50 @@ fn outcome(result: Result<BatchView, ValidateError>) -> String {
             batch.stamp(1000, 9);
             dump(&batch.to_bytes())
         }
-        Err(ValidateError::Rejected(rejections)) => {
-            let code = if rejections.iter().any(|r| r.kind.is_timestamp()) {
-                "INVALID_TIMESTAMP"
-            } else {
-                "INVALID_RECORD"
-            };
-            format!(
-                "error {code} {:?}",
-                rejections.iter().map(|r| r.batch_index).collect::<Vec<_>>()
-            )
+        Err(error) => {
+            let code = error.error_code().name().expect("a code of Kafka's");
+            match error {
+                ValidateError::Rejected(all) => {
+                    format!(
+                        "error {code} {:?}",
+                        all.iter().map(|r| r.batch_index).collect::<Vec<_>>()
+                    )
+                }
+                _ => format!("error {code}"),
+            }
         }
-        Err(
-            ValidateError::Header(_)
-            | ValidateError::Records(RecordError::Missing { .. } | RecordError::Trailing { .. }),
-        ) => "error INVALID_RECORD".into(),
-        Err(other) => panic!("not forged here: {other}"),
+    }
+}
+
+#[test]
+fn broken_bytes_get_kafkas_codes() {
+    let mut oracle = Oracle::start();
+    let mut builder = BatchBuilder::new(BatchOptions::default());
+    builder
+        .append(NOW, Some(b"key"), Some(b"value"), [])
+        .expect("small");
+    let batch = builder.build().expect("small");
+    let with = |at: usize, byte: u8| {
+        let mut bytes = batch.to_vec();
+        bytes[at] = byte;
+        bytes
+    };
+    for (what, bytes) in [
+        ("nothing", vec![]),
+        ("two batches", [&batch[..], &batch[..]].concat()),
+        ("magic 0", with(16, 0)),
+        ("magic 1", with(16, 1)),
+        ("magic 3", with(16, 3)),
+        ("length below a header", with(11, 20)),
+        ("length negative", with(8, 0xff)),
+        ("length beyond the bytes", with(11, 250)),
+        ("torn in the header", batch[..30].to_vec()),
+        ("torn in the records", batch[..batch.len() - 1].to_vec()),
+        ("a flipped bit", with(70, batch[70] ^ 1)),
+        ("an unknown codec", with(22, 7)),
+    ] {
+        let ours = outcome(validate(bytes.clone().into(), &rules()));
+        assert_eq!(ours, oracle.validate(&bytes, &rules()), "{what}");
+        assert!(ours.starts_with("error"), "{what}: {ours}");
     }
 }

@@ -9,6 +9,8 @@
 
 use bytes::Bytes;
 
+use crate::ErrorCode;
+
 use super::batch::{BatchError, BatchHeader, BatchView, NO_TIMESTAMP, TimestampType, batches};
 use super::builder::recompressed;
 use super::compression::{Codec, Compression, DecompressError};
@@ -94,8 +96,7 @@ impl RejectionKind {
 /// Why a leader does not append. The wire code is named at each variant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ValidateError {
-    /// Torn, impossible length, wrong checksum, unknown codec: CORRUPT_MESSAGE. Magic 0, 1, or unknown:
-    /// UNSUPPORTED_FOR_MESSAGE_FORMAT.
+    /// Torn, magic 0 or 1: INVALID_RECORD. Impossible length, wrong checksum, unknown magic or codec: CORRUPT_MESSAGE.
     #[error(transparent)]
     Batch(#[from] BatchError),
     /// Produce takes exactly one batch per partition. INVALID_RECORD.
@@ -139,6 +140,31 @@ pub enum ValidateError {
     /// (at most [`REJECTIONS_MAX`]) in the response from Produce 8 on.
     #[error("{} records rejected, first at index {}: {}", .0.len(), .0[0].batch_index, .0[0].kind)]
     Rejected(Vec<Rejection>),
+}
+
+impl ValidateError {
+    /// What the produce response says of the partition: Kafka's code, except where Kafka stumbles and says
+    /// UNKNOWN_SERVER_ERROR.
+    pub fn error_code(&self) -> ErrorCode {
+        match self {
+            Self::Batch(BatchError::OldMagic { .. } | BatchError::Torn { .. }) => {
+                ErrorCode::INVALID_RECORD
+            }
+            Self::Batch(_) => ErrorCode::CORRUPT_MESSAGE,
+            Self::TooLarge { .. } | Self::DecompressedTooLarge { .. } => {
+                ErrorCode::MESSAGE_TOO_LARGE
+            }
+            Self::ZstdNotAllowed => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
+            Self::Rejected(all) if all.iter().any(|rejection| rejection.kind.is_timestamp()) => {
+                ErrorCode::INVALID_TIMESTAMP
+            }
+            Self::BatchCount { .. }
+            | Self::Header(_)
+            | Self::Records(_)
+            | Self::OffsetDelta { .. }
+            | Self::Rejected(_) => ErrorCode::INVALID_RECORD,
+        }
+    }
 }
 
 /// A batch header that no client may send.
