@@ -19,7 +19,7 @@ pub struct Entry {
     pub name: &'static str,
     /// All versions the codec knows, unstable ones included.
     pub versions: RangeInclusive<i16>,
-    recode: fn(Bytes, i16) -> Result<Frame, RecodeError>,
+    recode: fn(Bytes, i16, i16) -> Result<Frame, RecodeError>,
     describe: fn(Bytes, i16) -> Result<String, DecodeError>,
 }
 
@@ -29,15 +29,15 @@ pub enum RecodeError {
     /// The bytes are not this message.
     #[error("cannot decode: {0}")]
     Decode(#[from] DecodeError),
-    /// What was decoded cannot be encoded: a bug of the codec.
-    #[error("cannot encode what was decoded: {0}")]
+    /// What was decoded cannot be said in the version to write.
+    #[error("cannot encode: {0}")]
     Encode(#[from] EncodeError),
 }
 
 impl Entry {
-    /// Decodes the whole of `bytes` and encodes what came out.
-    pub fn recode(&self, bytes: Bytes, version: i16) -> Result<Frame, RecodeError> {
-        (self.recode)(bytes, version)
+    /// Decodes the whole of `bytes` and encodes what came out, perhaps in another version.
+    pub fn recode(&self, bytes: Bytes, from: i16, to: i16) -> Result<Frame, RecodeError> {
+        (self.recode)(bytes, from, to)
     }
 
     /// Decodes the whole of `bytes` and shows it for people, by `Debug`.
@@ -73,10 +73,10 @@ fn whole<T: Message>(bytes: Bytes, version: i16) -> Result<T, DecodeError> {
     Ok(message)
 }
 
-fn recode<T: Message>(bytes: Bytes, version: i16) -> Result<Frame, RecodeError> {
-    let message = whole::<T>(bytes, version)?;
+fn recode<T: Message>(bytes: Bytes, from: i16, to: i16) -> Result<Frame, RecodeError> {
+    let message = whole::<T>(bytes, from)?;
     let mut writer = Writer::new();
-    message.encode(&mut writer, version)?;
+    message.encode(&mut writer, to)?;
     Ok(writer.finish())
 }
 

@@ -47,20 +47,22 @@ impl Message for ConsumerGroupMemberMetadataValue {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.instance_id = reader.nullable_string(true)?;
-        it.rack_id = reader.nullable_string(true)?;
-        it.client_id = reader.string(true)?;
-        it.client_host = reader.string(true)?;
-        it.subscribed_topic_names = reader.list(true)?;
-        it.subscribed_topic_regex = reader.nullable_string(true)?;
-        it.rebalance_timeout_ms = reader.i32()?;
-        it.server_assignor = reader.nullable_string(true)?;
+        let mut it = Self {
+            instance_id: reader.nullable_string(true)?,
+            rack_id: reader.nullable_string(true)?,
+            client_id: reader.string(true)?,
+            client_host: reader.string(true)?,
+            subscribed_topic_names: reader.list(true)?,
+            subscribed_topic_regex: reader.nullable_string(true)?,
+            rebalance_timeout_ms: reader.i32()?,
+            server_assignor: reader.nullable_string(true)?,
+            classic_member_metadata: Some(ClassicMemberMetadata::default()),
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         let mut tags = reader.tags()?;
         while let Some(tag) = reader.next_tag(&mut tags)? {
             match tag {
-                0 => it.classic_member_metadata = reader.nullable_struct(version)?,
-
+                0 => it.classic_member_metadata = reader.nullable_tagged_struct(version)?,
                 _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
             }
             reader.end_tag(&tags, tag)?;
@@ -83,7 +85,7 @@ impl Message for ConsumerGroupMemberMetadataValue {
         writer.tags(&self.unknown_tagged_fields, |tags| {
             if self.classic_member_metadata != Some(ClassicMemberMetadata::default()) {
                 tags.put(0, |writer| {
-                    writer.nullable_struct(self.classic_member_metadata.as_ref(), version)
+                    writer.nullable_tagged_struct(self.classic_member_metadata.as_ref(), version)
                 })?;
             }
             Ok(())
@@ -103,11 +105,11 @@ impl Message for ClassicMemberMetadata {
     const SIZE_MIN: usize = 6;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.session_timeout_ms = reader.i32()?;
-        it.supported_protocols = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            session_timeout_ms: reader.i32()?,
+            supported_protocols: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -129,11 +131,11 @@ impl Message for ClassicProtocol {
     const SIZE_MIN: usize = 3;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(true)?;
-        it.metadata = reader.bytes(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(true)?,
+            metadata: reader.bytes(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

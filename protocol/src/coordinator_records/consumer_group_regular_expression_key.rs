@@ -16,10 +16,10 @@ impl Message for ConsumerGroupRegularExpressionKey {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.group_id = reader.string(false)?;
-        it.regular_expression = reader.string(false)?;
-        Ok(it)
+        Ok(Self {
+            group_id: reader.string(false)?,
+            regular_expression: reader.string(false)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

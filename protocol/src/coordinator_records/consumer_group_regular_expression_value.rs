@@ -18,12 +18,12 @@ impl Message for ConsumerGroupRegularExpressionValue {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.topics = reader.list(true)?;
-        it.version = reader.i64()?;
-        it.timestamp = reader.i64()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            topics: reader.list(true)?,
+            version: reader.i64()?,
+            timestamp: reader.i64()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

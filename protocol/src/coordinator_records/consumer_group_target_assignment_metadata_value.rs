@@ -18,13 +18,15 @@ impl Message for ConsumerGroupTargetAssignmentMetadataValue {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.assignment_epoch = reader.i32()?;
+        let mut it = Self {
+            assignment_epoch: reader.i32()?,
+            assignment_timestamp: 0,
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         let mut tags = reader.tags()?;
         while let Some(tag) = reader.next_tag(&mut tags)? {
             match tag {
                 0 => it.assignment_timestamp = reader.i64()?,
-
                 _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
             }
             reader.end_tag(&tags, tag)?;

@@ -40,19 +40,15 @@ impl Message for GroupMetadataValue {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 4;
-        let mut it = Self::default();
-        it.protocol_type = reader.string(flexible)?;
-        it.generation = reader.i32()?;
-        it.protocol = reader.nullable_string(flexible)?;
-        it.leader = reader.nullable_string(flexible)?;
-        if version >= 2 {
-            it.current_state_timestamp = reader.i64()?;
-        }
-        it.members = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            protocol_type: reader.string(flexible)?,
+            generation: reader.i32()?,
+            protocol: reader.nullable_string(flexible)?,
+            leader: reader.nullable_string(flexible)?,
+            current_state_timestamp: if version >= 2 { reader.i64()? } else { -1 },
+            members: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -113,23 +109,21 @@ impl Message for MemberMetadata {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 4;
-        let mut it = Self::default();
-        it.member_id = reader.string(flexible)?;
-        if version >= 3 {
-            it.group_instance_id = reader.nullable_string(flexible)?;
-        }
-        it.client_id = reader.string(flexible)?;
-        it.client_host = reader.string(flexible)?;
-        if version >= 1 {
-            it.rebalance_timeout = reader.i32()?;
-        }
-        it.session_timeout = reader.i32()?;
-        it.subscription = reader.bytes(flexible)?;
-        it.assignment = reader.bytes(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            member_id: reader.string(flexible)?,
+            group_instance_id: if version >= 3 {
+                reader.nullable_string(flexible)?
+            } else {
+                None
+            },
+            client_id: reader.string(flexible)?,
+            client_host: reader.string(flexible)?,
+            rebalance_timeout: if version >= 1 { reader.i32()? } else { -1 },
+            session_timeout: reader.i32()?,
+            subscription: reader.bytes(flexible)?,
+            assignment: reader.bytes(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -17,11 +17,11 @@ impl Message for LegacyOffsetCommitValue {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.offset = reader.i64()?;
-        it.metadata = reader.string(false)?;
-        it.commit_timestamp = reader.i64()?;
-        Ok(it)
+        Ok(Self {
+            offset: reader.i64()?,
+            metadata: reader.string(false)?,
+            commit_timestamp: reader.i64()?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

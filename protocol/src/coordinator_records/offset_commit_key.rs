@@ -17,11 +17,11 @@ impl Message for OffsetCommitKey {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.group = reader.string(false)?;
-        it.topic = reader.string(false)?;
-        it.partition = reader.i32()?;
-        Ok(it)
+        Ok(Self {
+            group: reader.string(false)?,
+            topic: reader.string(false)?,
+            partition: reader.i32()?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

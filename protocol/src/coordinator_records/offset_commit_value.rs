@@ -40,22 +40,20 @@ impl Message for OffsetCommitValue {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 4;
-        let mut it = Self::default();
-        it.offset = reader.i64()?;
-        if version >= 3 {
-            it.leader_epoch = reader.i32()?;
-        }
-        it.metadata = reader.string(flexible)?;
-        it.commit_timestamp = reader.i64()?;
-        if version == 1 {
-            it.expire_timestamp = reader.i64()?;
-        }
+        let mut it = Self {
+            offset: reader.i64()?,
+            leader_epoch: if version >= 3 { reader.i32()? } else { -1 },
+            metadata: reader.string(flexible)?,
+            commit_timestamp: reader.i64()?,
+            expire_timestamp: if version == 1 { reader.i64()? } else { -1 },
+            topic_id: Uuid::ZERO,
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         if flexible {
             let mut tags = reader.tags()?;
             while let Some(tag) = reader.next_tag(&mut tags)? {
                 match tag {
                     0 => it.topic_id = reader.uuid()?,
-
                     _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
                 }
                 reader.end_tag(&tags, tag)?;

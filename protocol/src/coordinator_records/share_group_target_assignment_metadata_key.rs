@@ -15,9 +15,9 @@ impl Message for ShareGroupTargetAssignmentMetadataKey {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.group_id = reader.string(false)?;
-        Ok(it)
+        Ok(Self {
+            group_id: reader.string(false)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

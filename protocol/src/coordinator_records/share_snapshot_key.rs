@@ -17,11 +17,11 @@ impl Message for ShareSnapshotKey {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.group_id = reader.string(false)?;
-        it.topic_id = reader.uuid()?;
-        it.partition = reader.i32()?;
-        Ok(it)
+        Ok(Self {
+            group_id: reader.string(false)?,
+            topic_id: reader.uuid()?,
+            partition: reader.i32()?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -24,18 +24,18 @@ impl Message for StreamsGroupCurrentMemberAssignmentValue {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.member_epoch = reader.i32()?;
-        it.previous_member_epoch = reader.i32()?;
-        it.state = reader.i8()?;
-        it.active_tasks = reader.array(true, version)?;
-        it.standby_tasks = reader.array(true, version)?;
-        it.warmup_tasks = reader.array(true, version)?;
-        it.active_tasks_pending_revocation = reader.array(true, version)?;
-        it.standby_tasks_pending_revocation = reader.array(true, version)?;
-        it.warmup_tasks_pending_revocation = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            member_epoch: reader.i32()?,
+            previous_member_epoch: reader.i32()?,
+            state: reader.i8()?,
+            active_tasks: reader.array(true, version)?,
+            standby_tasks: reader.array(true, version)?,
+            warmup_tasks: reader.array(true, version)?,
+            active_tasks_pending_revocation: reader.array(true, version)?,
+            standby_tasks_pending_revocation: reader.array(true, version)?,
+            warmup_tasks_pending_revocation: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -80,14 +80,16 @@ impl Message for TaskIds {
     const SIZE_MIN: usize = 3;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.subtopology_id = reader.string(true)?;
-        it.partitions = reader.list(true)?;
+        let mut it = Self {
+            subtopology_id: reader.string(true)?,
+            partitions: reader.list(true)?,
+            assignment_epochs: Some(Vec::new()),
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         let mut tags = reader.tags()?;
         while let Some(tag) = reader.next_tag(&mut tags)? {
             match tag {
                 0 => it.assignment_epochs = reader.nullable_list(true)?,
-
                 _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
             }
             reader.end_tag(&tags, tag)?;

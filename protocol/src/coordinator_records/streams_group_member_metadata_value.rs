@@ -44,18 +44,18 @@ impl Message for StreamsGroupMemberMetadataValue {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.instance_id = reader.nullable_string(true)?;
-        it.rack_id = reader.nullable_string(true)?;
-        it.client_id = reader.string(true)?;
-        it.client_host = reader.string(true)?;
-        it.rebalance_timeout_ms = reader.i32()?;
-        it.topology_epoch = reader.i32()?;
-        it.process_id = reader.string(true)?;
-        it.user_endpoint = reader.nullable_struct(version)?;
-        it.client_tags = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            instance_id: reader.nullable_string(true)?,
+            rack_id: reader.nullable_string(true)?,
+            client_id: reader.string(true)?,
+            client_host: reader.string(true)?,
+            rebalance_timeout_ms: reader.i32()?,
+            topology_epoch: reader.i32()?,
+            process_id: reader.string(true)?,
+            user_endpoint: reader.nullable_struct(version)?,
+            client_tags: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -87,11 +87,11 @@ impl Message for Endpoint {
     const SIZE_MIN: usize = 4;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.host = reader.string(true)?;
-        it.port = reader.u16()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            host: reader.string(true)?,
+            port: reader.u16()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -113,11 +113,11 @@ impl Message for KeyValue {
     const SIZE_MIN: usize = 3;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.key = reader.string(true)?;
-        it.value = reader.string(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            key: reader.string(true)?,
+            value: reader.string(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

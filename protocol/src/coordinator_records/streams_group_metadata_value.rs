@@ -33,15 +33,18 @@ impl Message for StreamsGroupMetadataValue {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.epoch = reader.i32()?;
-        it.metadata_hash = reader.i64()?;
+        let mut it = Self {
+            epoch: reader.i32()?,
+            metadata_hash: reader.i64()?,
+            validated_topology_epoch: -1,
+            last_assignment_configs: Some(Vec::new()),
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         let mut tags = reader.tags()?;
         while let Some(tag) = reader.next_tag(&mut tags)? {
             match tag {
                 0 => it.validated_topology_epoch = reader.i32()?,
                 1 => it.last_assignment_configs = reader.nullable_array(true, version)?,
-
                 _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
             }
             reader.end_tag(&tags, tag)?;
@@ -88,11 +91,11 @@ impl Message for LastAssignmentConfig {
     const SIZE_MIN: usize = 3;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.key = reader.string(true)?;
-        it.value = reader.string(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            key: reader.string(true)?,
+            value: reader.string(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -17,11 +17,11 @@ impl Message for StreamsGroupTopologyValue {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.epoch = reader.i32()?;
-        it.subtopologies = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            epoch: reader.i32()?,
+            subtopologies: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -51,16 +51,16 @@ impl Message for Subtopology {
     const SIZE_MIN: usize = 8;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.subtopology_id = reader.string(true)?;
-        it.source_topics = reader.list(true)?;
-        it.source_topic_regex = reader.list(true)?;
-        it.state_changelog_topics = reader.array(true, version)?;
-        it.repartition_sink_topics = reader.list(true)?;
-        it.repartition_source_topics = reader.array(true, version)?;
-        it.copartition_groups = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            subtopology_id: reader.string(true)?,
+            source_topics: reader.list(true)?,
+            source_topic_regex: reader.list(true)?,
+            state_changelog_topics: reader.array(true, version)?,
+            repartition_sink_topics: reader.list(true)?,
+            repartition_source_topics: reader.array(true, version)?,
+            copartition_groups: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -89,13 +89,13 @@ impl Message for TopicInfo {
     const SIZE_MIN: usize = 9;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(true)?;
-        it.partitions = reader.i32()?;
-        it.replication_factor = reader.i16()?;
-        it.topic_configs = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(true)?,
+            partitions: reader.i32()?,
+            replication_factor: reader.i16()?,
+            topic_configs: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -119,11 +119,11 @@ impl Message for TopicConfig {
     const SIZE_MIN: usize = 3;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.key = reader.string(true)?;
-        it.value = reader.string(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            key: reader.string(true)?,
+            value: reader.string(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -146,12 +146,12 @@ impl Message for CopartitionGroup {
     const SIZE_MIN: usize = 4;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.source_topics = reader.list(true)?;
-        it.source_topic_regex = reader.list(true)?;
-        it.repartition_source_topics = reader.list(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            source_topics: reader.list(true)?,
+            source_topic_regex: reader.list(true)?,
+            repartition_source_topics: reader.list(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -52,14 +52,20 @@ impl Message for TransactionLogValue {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 1;
-        let mut it = Self::default();
-        it.producer_id = reader.i64()?;
-        it.producer_epoch = reader.i16()?;
-        it.transaction_timeout_ms = reader.i32()?;
-        it.transaction_status = reader.i8()?;
-        it.transaction_partitions = reader.nullable_array(flexible, version)?;
-        it.transaction_last_update_timestamp_ms = reader.i64()?;
-        it.transaction_start_timestamp_ms = reader.i64()?;
+        let mut it = Self {
+            producer_id: reader.i64()?,
+            previous_producer_id: -1,
+            next_producer_id: -1,
+            producer_epoch: reader.i16()?,
+            next_producer_epoch: -1,
+            transaction_timeout_ms: reader.i32()?,
+            transaction_status: reader.i8()?,
+            transaction_partitions: reader.nullable_array(flexible, version)?,
+            transaction_last_update_timestamp_ms: reader.i64()?,
+            transaction_start_timestamp_ms: reader.i64()?,
+            client_transaction_version: 0,
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         if flexible {
             let mut tags = reader.tags()?;
             while let Some(tag) = reader.next_tag(&mut tags)? {
@@ -68,7 +74,6 @@ impl Message for TransactionLogValue {
                     1 => it.next_producer_id = reader.i64()?,
                     3 => it.next_producer_epoch = reader.i16()?,
                     2 => it.client_transaction_version = reader.i16()?,
-
                     _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
                 }
                 reader.end_tag(&tags, tag)?;
@@ -160,13 +165,11 @@ impl Message for PartitionsSchema {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 1;
-        let mut it = Self::default();
-        it.topic = reader.string(flexible)?;
-        it.partition_ids = reader.list(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            topic: reader.string(flexible)?,
+            partition_ids: reader.list(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

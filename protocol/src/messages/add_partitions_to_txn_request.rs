@@ -27,26 +27,26 @@ impl Message for AddPartitionsToTxnRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 3;
-        let mut it = Self::default();
-        if version >= 4 {
-            it.transactions = reader.array(true, version)?;
-        }
-        if version <= 3 {
-            it.v3_and_below_transactional_id = reader.string(flexible)?;
-        }
-        if version <= 3 {
-            it.v3_and_below_producer_id = reader.i64()?;
-        }
-        if version <= 3 {
-            it.v3_and_below_producer_epoch = reader.i16()?;
-        }
-        if version <= 3 {
-            it.v3_and_below_topics = reader.array(flexible, version)?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            transactions: if version >= 4 {
+                reader.array(true, version)?
+            } else {
+                Vec::new()
+            },
+            v3_and_below_transactional_id: if version <= 3 {
+                reader.string(flexible)?
+            } else {
+                Str::default()
+            },
+            v3_and_below_producer_id: if version <= 3 { reader.i64()? } else { 0 },
+            v3_and_below_producer_epoch: if version <= 3 { reader.i16()? } else { 0 },
+            v3_and_below_topics: if version <= 3 {
+                reader.array(flexible, version)?
+            } else {
+                Vec::new()
+            },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -119,14 +119,14 @@ impl Message for AddPartitionsToTxnTransaction {
     const SIZE_MIN: usize = 14;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.transactional_id = reader.string(true)?;
-        it.producer_id = reader.i64()?;
-        it.producer_epoch = reader.i16()?;
-        it.verify_only = reader.bool()?;
-        it.topics = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            transactional_id: reader.string(true)?,
+            producer_id: reader.i64()?,
+            producer_epoch: reader.i16()?,
+            verify_only: reader.bool()?,
+            topics: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -152,13 +152,11 @@ impl Message for AddPartitionsToTxnTopic {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 3;
-        let mut it = Self::default();
-        it.name = reader.string(flexible)?;
-        it.partitions = reader.list(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            name: reader.string(flexible)?,
+            partitions: reader.list(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -38,17 +38,15 @@ impl Message for AddRaftVoterRequest {
         if !(0..=1).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.cluster_id = reader.nullable_string(true)?;
-        it.timeout_ms = reader.i32()?;
-        it.voter_id = reader.i32()?;
-        it.voter_directory_id = reader.uuid()?;
-        it.listeners = reader.array(true, version)?;
-        if version >= 1 {
-            it.ack_when_committed = reader.bool()?;
-        }
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            cluster_id: reader.nullable_string(true)?,
+            timeout_ms: reader.i32()?,
+            voter_id: reader.i32()?,
+            voter_directory_id: reader.uuid()?,
+            listeners: reader.array(true, version)?,
+            ack_when_committed: if version >= 1 { reader.bool()? } else { true },
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -82,12 +80,12 @@ impl Message for Listener {
     const SIZE_MIN: usize = 5;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(true)?;
-        it.host = reader.string(true)?;
-        it.port = reader.u16()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(true)?,
+            host: reader.string(true)?,
+            port: reader.u16()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

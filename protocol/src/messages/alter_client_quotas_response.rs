@@ -19,13 +19,11 @@ impl Message for AlterClientQuotasResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 1;
-        let mut it = Self::default();
-        it.throttle_time_ms = reader.i32()?;
-        it.entries = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: reader.i32()?,
+            entries: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -69,14 +67,12 @@ impl Message for EntryData {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 1;
-        let mut it = Self::default();
-        it.error_code = ErrorCode(reader.i16()?);
-        it.error_message = reader.nullable_string(flexible)?;
-        it.entity = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            error_code: ErrorCode(reader.i16()?),
+            error_message: reader.nullable_string(flexible)?,
+            entity: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -116,13 +112,11 @@ impl Message for EntityData {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 1;
-        let mut it = Self::default();
-        it.entity_type = reader.string(flexible)?;
-        it.entity_name = reader.nullable_string(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            entity_type: reader.string(flexible)?,
+            entity_name: reader.nullable_string(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -32,14 +32,12 @@ impl Message for AlterPartitionReassignmentsRequest {
         if !(0..=1).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.timeout_ms = reader.i32()?;
-        if version >= 1 {
-            it.allow_replication_factor_change = reader.bool()?;
-        }
-        it.topics = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            timeout_ms: reader.i32()?,
+            allow_replication_factor_change: if version >= 1 { reader.bool()? } else { true },
+            topics: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -73,11 +71,11 @@ impl Message for ReassignableTopic {
     const SIZE_MIN: usize = 3;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(true)?;
-        it.partitions = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(true)?,
+            partitions: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -99,11 +97,11 @@ impl Message for ReassignablePartition {
     const SIZE_MIN: usize = 6;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.partition_index = reader.i32()?;
-        it.replicas = reader.nullable_list(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            partition_index: reader.i32()?,
+            replicas: reader.nullable_list(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

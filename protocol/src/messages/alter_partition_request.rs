@@ -31,12 +31,12 @@ impl Message for AlterPartitionRequest {
         if !(2..=3).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.broker_id = reader.i32()?;
-        it.broker_epoch = reader.i64()?;
-        it.topics = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            broker_id: reader.i32()?,
+            broker_epoch: reader.i64()?,
+            topics: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -62,11 +62,11 @@ impl Message for TopicData {
     const SIZE_MIN: usize = 18;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.topic_id = reader.uuid()?;
-        it.partitions = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            topic_id: reader.uuid()?,
+            partitions: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -94,19 +94,23 @@ impl Message for PartitionData {
     const SIZE_MIN: usize = 15;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.partition_index = reader.i32()?;
-        it.leader_epoch = reader.i32()?;
-        if version <= 2 {
-            it.new_isr = reader.list(true)?;
-        }
-        if version >= 3 {
-            it.new_isr_with_epochs = reader.array(true, version)?;
-        }
-        it.leader_recovery_state = reader.i8()?;
-        it.partition_epoch = reader.i32()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            partition_index: reader.i32()?,
+            leader_epoch: reader.i32()?,
+            new_isr: if version <= 2 {
+                reader.list(true)?
+            } else {
+                Vec::new()
+            },
+            new_isr_with_epochs: if version >= 3 {
+                reader.array(true, version)?
+            } else {
+                Vec::new()
+            },
+            leader_recovery_state: reader.i8()?,
+            partition_epoch: reader.i32()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -156,11 +160,11 @@ impl Message for BrokerState {
     const SIZE_MIN: usize = 13;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.broker_id = reader.i32()?;
-        it.broker_epoch = reader.i64()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            broker_id: reader.i32()?,
+            broker_epoch: reader.i64()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -17,11 +17,11 @@ impl Message for AlterUserScramCredentialsRequest {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.deletions = reader.array(true, version)?;
-        it.upsertions = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            deletions: reader.array(true, version)?,
+            upsertions: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -46,11 +46,11 @@ impl Message for ScramCredentialDeletion {
     const SIZE_MIN: usize = 3;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(true)?;
-        it.mechanism = reader.i8()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(true)?,
+            mechanism: reader.i8()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -75,14 +75,14 @@ impl Message for ScramCredentialUpsertion {
     const SIZE_MIN: usize = 9;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(true)?;
-        it.mechanism = reader.i8()?;
-        it.iterations = reader.i32()?;
-        it.salt = reader.bytes(true)?;
-        it.salted_password = reader.bytes(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(true)?,
+            mechanism: reader.i8()?,
+            iterations: reader.i32()?,
+            salt: reader.bytes(true)?,
+            salted_password: reader.bytes(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -21,17 +21,19 @@ impl Message for ApiVersionsRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 3;
-        let mut it = Self::default();
-        if version >= 3 {
-            it.client_software_name = reader.string(true)?;
-        }
-        if version >= 3 {
-            it.client_software_version = reader.string(true)?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            client_software_name: if version >= 3 {
+                reader.string(true)?
+            } else {
+                Str::default()
+            },
+            client_software_version: if version >= 3 {
+                reader.string(true)?
+            } else {
+                Str::default()
+            },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

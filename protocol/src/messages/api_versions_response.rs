@@ -44,12 +44,16 @@ impl Message for ApiVersionsResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 3;
-        let mut it = Self::default();
-        it.error_code = ErrorCode(reader.i16()?);
-        it.api_keys = reader.array(flexible, version)?;
-        if version >= 1 {
-            it.throttle_time_ms = reader.i32()?;
-        }
+        let mut it = Self {
+            error_code: ErrorCode(reader.i16()?),
+            api_keys: reader.array(flexible, version)?,
+            throttle_time_ms: if version >= 1 { reader.i32()? } else { 0 },
+            supported_features: Vec::new(),
+            finalized_features_epoch: -1,
+            finalized_features: Vec::new(),
+            zk_migration_ready: false,
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         if flexible {
             let mut tags = reader.tags()?;
             while let Some(tag) = reader.next_tag(&mut tags)? {
@@ -58,7 +62,6 @@ impl Message for ApiVersionsResponse {
                     1 => it.finalized_features_epoch = reader.i64()?,
                     2 => it.finalized_features = reader.array(true, version)?,
                     3 => it.zk_migration_ready = reader.bool()?,
-
                     _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
                 }
                 reader.end_tag(&tags, tag)?;
@@ -123,14 +126,12 @@ impl Message for ApiVersion {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 3;
-        let mut it = Self::default();
-        it.api_key = reader.i16()?;
-        it.min_version = reader.i16()?;
-        it.max_version = reader.i16()?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            api_key: reader.i16()?,
+            min_version: reader.i16()?,
+            max_version: reader.i16()?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -160,12 +161,12 @@ impl Message for SupportedFeatureKey {
     const SIZE_MIN: usize = 6;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(true)?;
-        it.min_version = reader.i16()?;
-        it.max_version = reader.i16()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(true)?,
+            min_version: reader.i16()?,
+            max_version: reader.i16()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -190,12 +191,12 @@ impl Message for FinalizedFeatureKey {
     const SIZE_MIN: usize = 6;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(true)?;
-        it.max_version_level = reader.i16()?;
-        it.min_version_level = reader.i16()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(true)?,
+            max_version_level: reader.i16()?,
+            min_version_level: reader.i16()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

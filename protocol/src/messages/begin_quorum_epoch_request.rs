@@ -35,19 +35,17 @@ impl Message for BeginQuorumEpochRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 1;
-        let mut it = Self::default();
-        it.cluster_id = reader.nullable_string(flexible)?;
-        if version >= 1 {
-            it.voter_id = reader.i32()?;
-        }
-        it.topics = reader.array(flexible, version)?;
-        if version >= 1 {
-            it.leader_endpoints = reader.array(true, version)?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            cluster_id: reader.nullable_string(flexible)?,
+            voter_id: if version >= 1 { reader.i32()? } else { -1 },
+            topics: reader.array(flexible, version)?,
+            leader_endpoints: if version >= 1 {
+                reader.array(true, version)?
+            } else {
+                Vec::new()
+            },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -84,13 +82,11 @@ impl Message for TopicData {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 1;
-        let mut it = Self::default();
-        it.topic_name = reader.string(flexible)?;
-        it.partitions = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            topic_name: reader.string(flexible)?,
+            partitions: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -121,17 +117,17 @@ impl Message for PartitionData {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 1;
-        let mut it = Self::default();
-        it.partition_index = reader.i32()?;
-        if version >= 1 {
-            it.voter_directory_id = reader.uuid()?;
-        }
-        it.leader_id = reader.i32()?;
-        it.leader_epoch = reader.i32()?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            partition_index: reader.i32()?,
+            voter_directory_id: if version >= 1 {
+                reader.uuid()?
+            } else {
+                Uuid::ZERO
+            },
+            leader_id: reader.i32()?,
+            leader_epoch: reader.i32()?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -164,12 +160,12 @@ impl Message for LeaderEndpoint {
     const SIZE_MIN: usize = 5;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(true)?;
-        it.host = reader.string(true)?;
-        it.port = reader.u16()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(true)?,
+            host: reader.string(true)?,
+            port: reader.u16()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -21,15 +21,17 @@ impl Message for BeginQuorumEpochResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 1;
-        let mut it = Self::default();
-        it.error_code = ErrorCode(reader.i16()?);
-        it.topics = reader.array(flexible, version)?;
+        let mut it = Self {
+            error_code: ErrorCode(reader.i16()?),
+            topics: reader.array(flexible, version)?,
+            node_endpoints: Vec::new(),
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         if flexible {
             let mut tags = reader.tags()?;
             while let Some(tag) = reader.next_tag(&mut tags)? {
                 match tag {
                     0 => it.node_endpoints = reader.array(true, version)?,
-
                     _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
                 }
                 reader.end_tag(&tags, tag)?;
@@ -76,13 +78,11 @@ impl Message for TopicData {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 1;
-        let mut it = Self::default();
-        it.topic_name = reader.string(flexible)?;
-        it.partitions = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            topic_name: reader.string(flexible)?,
+            partitions: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -112,15 +112,13 @@ impl Message for PartitionData {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 1;
-        let mut it = Self::default();
-        it.partition_index = reader.i32()?;
-        it.error_code = ErrorCode(reader.i16()?);
-        it.leader_id = reader.i32()?;
-        it.leader_epoch = reader.i32()?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            partition_index: reader.i32()?,
+            error_code: ErrorCode(reader.i16()?),
+            leader_id: reader.i32()?,
+            leader_epoch: reader.i32()?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -151,12 +149,12 @@ impl Message for NodeEndpoint {
     const SIZE_MIN: usize = 8;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.node_id = reader.i32()?;
-        it.host = reader.string(true)?;
-        it.port = reader.u16()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            node_id: reader.i32()?,
+            host: reader.string(true)?,
+            port: reader.u16()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

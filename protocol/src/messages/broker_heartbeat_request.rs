@@ -41,12 +41,16 @@ impl Message for BrokerHeartbeatRequest {
         if !(0..=2).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.broker_id = reader.i32()?;
-        it.broker_epoch = reader.i64()?;
-        it.current_metadata_offset = reader.i64()?;
-        it.want_fence = reader.bool()?;
-        it.want_shut_down = reader.bool()?;
+        let mut it = Self {
+            broker_id: reader.i32()?,
+            broker_epoch: reader.i64()?,
+            current_metadata_offset: reader.i64()?,
+            want_fence: reader.bool()?,
+            want_shut_down: reader.bool()?,
+            offline_log_dirs: Vec::new(),
+            cordoned_log_dirs: None,
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         let mut tags = reader.tags()?;
         while let Some(tag) = reader.next_tag(&mut tags)? {
             match tag {
@@ -54,7 +58,6 @@ impl Message for BrokerHeartbeatRequest {
                 0 => it.offline_log_dirs = reader.list(true)?,
                 1 if version < 2 => return Err(DecodeError::TagNotInVersion { tag, version }),
                 1 => it.cordoned_log_dirs = reader.nullable_list(true)?,
-
                 _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
             }
             reader.end_tag(&tags, tag)?;

@@ -46,24 +46,22 @@ impl Message for BrokerRegistrationRequest {
         if !(0..=4).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.broker_id = reader.i32()?;
-        it.cluster_id = reader.string(true)?;
-        it.incarnation_id = reader.uuid()?;
-        it.listeners = reader.array(true, version)?;
-        it.features = reader.array(true, version)?;
-        it.rack = reader.nullable_string(true)?;
-        if version >= 1 {
-            it.is_migrating_zk_broker = reader.bool()?;
-        }
-        if version >= 2 {
-            it.log_dirs = reader.list(true)?;
-        }
-        if version >= 3 {
-            it.previous_broker_epoch = reader.i64()?;
-        }
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            broker_id: reader.i32()?,
+            cluster_id: reader.string(true)?,
+            incarnation_id: reader.uuid()?,
+            listeners: reader.array(true, version)?,
+            features: reader.array(true, version)?,
+            rack: reader.nullable_string(true)?,
+            is_migrating_zk_broker: if version >= 1 { reader.bool()? } else { false },
+            log_dirs: if version >= 2 {
+                reader.list(true)?
+            } else {
+                Vec::new()
+            },
+            previous_broker_epoch: if version >= 3 { reader.i64()? } else { -1 },
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -109,13 +107,13 @@ impl Message for Listener {
     const SIZE_MIN: usize = 7;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(true)?;
-        it.host = reader.string(true)?;
-        it.port = reader.u16()?;
-        it.security_protocol = reader.i16()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(true)?,
+            host: reader.string(true)?,
+            port: reader.u16()?,
+            security_protocol: reader.i16()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -140,12 +138,12 @@ impl Message for Feature {
     const SIZE_MIN: usize = 6;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(true)?;
-        it.min_supported_version = reader.i16()?;
-        it.max_supported_version = reader.i16()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(true)?,
+            min_supported_version: reader.i16()?,
+            max_supported_version: reader.i16()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -46,21 +46,23 @@ impl Message for ConsumerGroupHeartbeatRequest {
         if !(0..=1).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.group_id = reader.string(true)?;
-        it.member_id = reader.string(true)?;
-        it.member_epoch = reader.i32()?;
-        it.instance_id = reader.nullable_string(true)?;
-        it.rack_id = reader.nullable_string(true)?;
-        it.rebalance_timeout_ms = reader.i32()?;
-        it.subscribed_topic_names = reader.nullable_list(true)?;
-        if version >= 1 {
-            it.subscribed_topic_regex = reader.nullable_string(true)?;
-        }
-        it.server_assignor = reader.nullable_string(true)?;
-        it.topic_partitions = reader.nullable_array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            group_id: reader.string(true)?,
+            member_id: reader.string(true)?,
+            member_epoch: reader.i32()?,
+            instance_id: reader.nullable_string(true)?,
+            rack_id: reader.nullable_string(true)?,
+            rebalance_timeout_ms: reader.i32()?,
+            subscribed_topic_names: reader.nullable_list(true)?,
+            subscribed_topic_regex: if version >= 1 {
+                reader.nullable_string(true)?
+            } else {
+                None
+            },
+            server_assignor: reader.nullable_string(true)?,
+            topic_partitions: reader.nullable_array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -101,11 +103,11 @@ impl Message for TopicPartitions {
     const SIZE_MIN: usize = 18;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.topic_id = reader.uuid()?;
-        it.partitions = reader.list(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            topic_id: reader.uuid()?,
+            partitions: reader.list(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

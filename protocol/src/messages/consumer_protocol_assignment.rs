@@ -16,10 +16,10 @@ impl Message for ConsumerProtocolAssignment {
         if !(0..=3).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.assigned_partitions = reader.array(false, version)?;
-        it.user_data = reader.nullable_bytes(false)?;
-        Ok(it)
+        Ok(Self {
+            assigned_partitions: reader.array(false, version)?,
+            user_data: reader.nullable_bytes(false)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -42,10 +42,10 @@ impl Message for TopicPartition {
     const SIZE_MIN: usize = 6;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.topic = reader.string(false)?;
-        it.partitions = reader.list(false)?;
-        Ok(it)
+        Ok(Self {
+            topic: reader.string(false)?,
+            partitions: reader.list(false)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

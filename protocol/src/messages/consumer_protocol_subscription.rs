@@ -34,19 +34,21 @@ impl Message for ConsumerProtocolSubscription {
         if !(0..=3).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.topics = reader.list(false)?;
-        it.user_data = reader.nullable_bytes(false)?;
-        if version >= 1 {
-            it.owned_partitions = reader.array(false, version)?;
-        }
-        if version >= 2 {
-            it.generation_id = reader.i32()?;
-        }
-        if version >= 3 {
-            it.rack_id = reader.nullable_string(false)?;
-        }
-        Ok(it)
+        Ok(Self {
+            topics: reader.list(false)?,
+            user_data: reader.nullable_bytes(false)?,
+            owned_partitions: if version >= 1 {
+                reader.array(false, version)?
+            } else {
+                Vec::new()
+            },
+            generation_id: if version >= 2 { reader.i32()? } else { -1 },
+            rack_id: if version >= 3 {
+                reader.nullable_string(false)?
+            } else {
+                None
+            },
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -79,10 +81,10 @@ impl Message for TopicPartition {
     const SIZE_MIN: usize = 6;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.topic = reader.string(false)?;
-        it.partitions = reader.list(false)?;
-        Ok(it)
+        Ok(Self {
+            topic: reader.string(false)?,
+            partitions: reader.list(false)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

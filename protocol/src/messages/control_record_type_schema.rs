@@ -15,9 +15,9 @@ impl Message for ControlRecordTypeSchema {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.type_ = reader.i16()?;
-        Ok(it)
+        Ok(Self {
+            type_: reader.i16()?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -18,12 +18,10 @@ impl Message for CreateAclsRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.creations = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            creations: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -74,18 +72,16 @@ impl Message for AclCreation {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.resource_type = reader.i8()?;
-        it.resource_name = reader.string(flexible)?;
-        it.resource_pattern_type = reader.i8()?;
-        it.principal = reader.string(flexible)?;
-        it.host = reader.string(flexible)?;
-        it.operation = reader.i8()?;
-        it.permission_type = reader.i8()?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            resource_type: reader.i8()?,
+            resource_name: reader.string(flexible)?,
+            resource_pattern_type: reader.i8()?,
+            principal: reader.string(flexible)?,
+            host: reader.string(flexible)?,
+            operation: reader.i8()?,
+            permission_type: reader.i8()?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -35,19 +35,21 @@ impl Message for CreateDelegationTokenRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 2;
-        let mut it = Self::default();
-        if version >= 3 {
-            it.owner_principal_type = reader.nullable_string(true)?;
-        }
-        if version >= 3 {
-            it.owner_principal_name = reader.nullable_string(true)?;
-        }
-        it.renewers = reader.array(flexible, version)?;
-        it.max_lifetime_ms = reader.i64()?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            owner_principal_type: if version >= 3 {
+                reader.nullable_string(true)?
+            } else {
+                Some(Str::default())
+            },
+            owner_principal_name: if version >= 3 {
+                reader.nullable_string(true)?
+            } else {
+                Some(Str::default())
+            },
+            renewers: reader.array(flexible, version)?,
+            max_lifetime_ms: reader.i64()?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -100,13 +102,11 @@ impl Message for CreatableRenewers {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.principal_type = reader.string(flexible)?;
-        it.principal_name = reader.string(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            principal_type: reader.string(flexible)?,
+            principal_name: reader.string(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -32,26 +32,28 @@ impl Message for CreateDelegationTokenResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.error_code = ErrorCode(reader.i16()?);
-        it.principal_type = reader.string(flexible)?;
-        it.principal_name = reader.string(flexible)?;
-        if version >= 3 {
-            it.token_requester_principal_type = reader.string(true)?;
-        }
-        if version >= 3 {
-            it.token_requester_principal_name = reader.string(true)?;
-        }
-        it.issue_timestamp_ms = reader.i64()?;
-        it.expiry_timestamp_ms = reader.i64()?;
-        it.max_timestamp_ms = reader.i64()?;
-        it.token_id = reader.string(flexible)?;
-        it.hmac = reader.bytes(flexible)?;
-        it.throttle_time_ms = reader.i32()?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            error_code: ErrorCode(reader.i16()?),
+            principal_type: reader.string(flexible)?,
+            principal_name: reader.string(flexible)?,
+            token_requester_principal_type: if version >= 3 {
+                reader.string(true)?
+            } else {
+                Str::default()
+            },
+            token_requester_principal_name: if version >= 3 {
+                reader.string(true)?
+            } else {
+                Str::default()
+            },
+            issue_timestamp_ms: reader.i64()?,
+            expiry_timestamp_ms: reader.i64()?,
+            max_timestamp_ms: reader.i64()?,
+            token_id: reader.string(flexible)?,
+            hmac: reader.bytes(flexible)?,
+            throttle_time_ms: reader.i32()?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

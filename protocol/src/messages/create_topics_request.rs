@@ -32,14 +32,12 @@ impl Message for CreateTopicsRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 5;
-        let mut it = Self::default();
-        it.topics = reader.array(flexible, version)?;
-        it.timeout_ms = reader.i32()?;
-        it.validate_only = reader.bool()?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            topics: reader.array(flexible, version)?,
+            timeout_ms: reader.i32()?,
+            validate_only: reader.bool()?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -74,16 +72,14 @@ impl Message for CreatableTopic {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 5;
-        let mut it = Self::default();
-        it.name = reader.string(flexible)?;
-        it.num_partitions = reader.i32()?;
-        it.replication_factor = reader.i16()?;
-        it.assignments = reader.array(flexible, version)?;
-        it.configs = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            name: reader.string(flexible)?,
+            num_partitions: reader.i32()?,
+            replication_factor: reader.i16()?,
+            assignments: reader.array(flexible, version)?,
+            configs: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -114,13 +110,11 @@ impl Message for CreatableReplicaAssignment {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 5;
-        let mut it = Self::default();
-        it.partition_index = reader.i32()?;
-        it.broker_ids = reader.list(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            partition_index: reader.i32()?,
+            broker_ids: reader.list(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -159,13 +153,11 @@ impl Message for CreatableTopicConfig {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 5;
-        let mut it = Self::default();
-        it.name = reader.string(flexible)?;
-        it.value = reader.nullable_string(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            name: reader.string(flexible)?,
+            value: reader.nullable_string(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

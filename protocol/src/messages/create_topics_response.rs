@@ -19,13 +19,11 @@ impl Message for CreateTopicsResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 5;
-        let mut it = Self::default();
-        it.throttle_time_ms = reader.i32()?;
-        it.topics = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: reader.i32()?,
+            topics: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -84,28 +82,30 @@ impl Message for CreatableTopicResult {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 5;
-        let mut it = Self::default();
-        it.name = reader.string(flexible)?;
-        if version >= 7 {
-            it.topic_id = reader.uuid()?;
-        }
-        it.error_code = ErrorCode(reader.i16()?);
-        it.error_message = reader.nullable_string(flexible)?;
-        if version >= 5 {
-            it.num_partitions = reader.i32()?;
-        }
-        if version >= 5 {
-            it.replication_factor = reader.i16()?;
-        }
-        if version >= 5 {
-            it.configs = reader.nullable_array(true, version)?;
-        }
+        let mut it = Self {
+            name: reader.string(flexible)?,
+            topic_id: if version >= 7 {
+                reader.uuid()?
+            } else {
+                Uuid::ZERO
+            },
+            error_code: ErrorCode(reader.i16()?),
+            error_message: reader.nullable_string(flexible)?,
+            topic_config_error_code: ErrorCode::NONE,
+            num_partitions: if version >= 5 { reader.i32()? } else { -1 },
+            replication_factor: if version >= 5 { reader.i16()? } else { -1 },
+            configs: if version >= 5 {
+                reader.nullable_array(true, version)?
+            } else {
+                Some(Vec::new())
+            },
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         if flexible {
             let mut tags = reader.tags()?;
             while let Some(tag) = reader.next_tag(&mut tags)? {
                 match tag {
                     0 => it.topic_config_error_code = ErrorCode(reader.i16()?),
-
                     _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
                 }
                 reader.end_tag(&tags, tag)?;
@@ -178,14 +178,14 @@ impl Message for CreatableTopicConfigs {
     const SIZE_MIN: usize = 6;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(true)?;
-        it.value = reader.nullable_string(true)?;
-        it.read_only = reader.bool()?;
-        it.config_source = reader.i8()?;
-        it.is_sensitive = reader.bool()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(true)?,
+            value: reader.nullable_string(true)?,
+            read_only: reader.bool()?,
+            config_source: reader.i8()?,
+            is_sensitive: reader.bool()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

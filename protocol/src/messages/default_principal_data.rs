@@ -18,12 +18,12 @@ impl Message for DefaultPrincipalData {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.type_ = reader.string(true)?;
-        it.name = reader.string(true)?;
-        it.token_authenticated = reader.bool()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            type_: reader.string(true)?,
+            name: reader.string(true)?,
+            token_authenticated: reader.bool()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -19,13 +19,11 @@ impl Message for DeleteAclsResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.throttle_time_ms = reader.i32()?;
-        it.filter_results = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: reader.i32()?,
+            filter_results: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -69,14 +67,12 @@ impl Message for DeleteAclsFilterResult {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.error_code = ErrorCode(reader.i16()?);
-        it.error_message = reader.nullable_string(flexible)?;
-        it.matching_acls = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            error_code: ErrorCode(reader.i16()?),
+            error_message: reader.nullable_string(flexible)?,
+            matching_acls: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -131,20 +127,18 @@ impl Message for DeleteAclsMatchingAcl {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.error_code = ErrorCode(reader.i16()?);
-        it.error_message = reader.nullable_string(flexible)?;
-        it.resource_type = reader.i8()?;
-        it.resource_name = reader.string(flexible)?;
-        it.pattern_type = reader.i8()?;
-        it.principal = reader.string(flexible)?;
-        it.host = reader.string(flexible)?;
-        it.operation = reader.i8()?;
-        it.permission_type = reader.i8()?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            error_code: ErrorCode(reader.i16()?),
+            error_message: reader.nullable_string(flexible)?,
+            resource_type: reader.i8()?,
+            resource_name: reader.string(flexible)?,
+            pattern_type: reader.i8()?,
+            principal: reader.string(flexible)?,
+            host: reader.string(flexible)?,
+            operation: reader.i8()?,
+            permission_type: reader.i8()?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

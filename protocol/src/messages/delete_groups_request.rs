@@ -18,12 +18,10 @@ impl Message for DeleteGroupsRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.groups_names = reader.list(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            groups_names: reader.list(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -17,11 +17,11 @@ impl Message for DeleteShareGroupOffsetsRequest {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.group_id = reader.string(true)?;
-        it.topics = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            group_id: reader.string(true)?,
+            topics: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -45,10 +45,10 @@ impl Message for DeleteShareGroupOffsetsRequestTopic {
     const SIZE_MIN: usize = 2;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.topic_name = reader.string(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            topic_name: reader.string(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -19,13 +19,13 @@ impl Message for DeleteShareGroupOffsetsResponse {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.throttle_time_ms = reader.i32()?;
-        it.error_code = ErrorCode(reader.i16()?);
-        it.error_message = reader.nullable_string(true)?;
-        it.responses = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: reader.i32()?,
+            error_code: ErrorCode(reader.i16()?),
+            error_message: reader.nullable_string(true)?,
+            responses: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -54,13 +54,13 @@ impl Message for DeleteShareGroupOffsetsResponseTopic {
     const SIZE_MIN: usize = 21;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.topic_name = reader.string(true)?;
-        it.topic_id = reader.uuid()?;
-        it.error_code = ErrorCode(reader.i16()?);
-        it.error_message = reader.nullable_string(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            topic_name: reader.string(true)?,
+            topic_id: reader.uuid()?,
+            error_code: ErrorCode(reader.i16()?),
+            error_message: reader.nullable_string(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -22,18 +22,20 @@ impl Message for DeleteTopicsRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 4;
-        let mut it = Self::default();
-        if version >= 6 {
-            it.topics = reader.array(true, version)?;
-        }
-        if version <= 5 {
-            it.topic_names = reader.list(flexible)?;
-        }
-        it.timeout_ms = reader.i32()?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            topics: if version >= 6 {
+                reader.array(true, version)?
+            } else {
+                Vec::new()
+            },
+            topic_names: if version <= 5 {
+                reader.list(flexible)?
+            } else {
+                Vec::new()
+            },
+            timeout_ms: reader.i32()?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -71,11 +73,11 @@ impl Message for DeleteTopicState {
     const SIZE_MIN: usize = 18;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.nullable_string(true)?;
-        it.topic_id = reader.uuid()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.nullable_string(true)?,
+            topic_id: reader.uuid()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -19,13 +19,11 @@ impl Message for DeleteTopicsResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 4;
-        let mut it = Self::default();
-        it.throttle_time_ms = reader.i32()?;
-        it.responses = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: reader.i32()?,
+            responses: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -73,19 +71,21 @@ impl Message for DeletableTopicResult {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 4;
-        let mut it = Self::default();
-        it.name = nullable_if(version >= 6, reader.nullable_string(flexible)?)?;
-        if version >= 6 {
-            it.topic_id = reader.uuid()?;
-        }
-        it.error_code = ErrorCode(reader.i16()?);
-        if version >= 5 {
-            it.error_message = reader.nullable_string(true)?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            name: nullable_if(version >= 6, reader.nullable_string(flexible)?)?,
+            topic_id: if version >= 6 {
+                reader.uuid()?
+            } else {
+                Uuid::ZERO
+            },
+            error_code: ErrorCode(reader.i16()?),
+            error_message: if version >= 5 {
+                reader.nullable_string(true)?
+            } else {
+                None
+            },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -43,18 +43,16 @@ impl Message for DescribeAclsRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.resource_type_filter = reader.i8()?;
-        it.resource_name_filter = reader.nullable_string(flexible)?;
-        it.pattern_type_filter = reader.i8()?;
-        it.principal_filter = reader.nullable_string(flexible)?;
-        it.host_filter = reader.nullable_string(flexible)?;
-        it.operation = reader.i8()?;
-        it.permission_type = reader.i8()?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            resource_type_filter: reader.i8()?,
+            resource_name_filter: reader.nullable_string(flexible)?,
+            pattern_type_filter: reader.i8()?,
+            principal_filter: reader.nullable_string(flexible)?,
+            host_filter: reader.nullable_string(flexible)?,
+            operation: reader.i8()?,
+            permission_type: reader.i8()?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

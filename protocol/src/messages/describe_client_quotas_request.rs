@@ -19,13 +19,11 @@ impl Message for DescribeClientQuotasRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 1;
-        let mut it = Self::default();
-        it.components = reader.array(flexible, version)?;
-        it.strict = reader.bool()?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            components: reader.array(flexible, version)?,
+            strict: reader.bool()?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -69,14 +67,12 @@ impl Message for ComponentData {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 1;
-        let mut it = Self::default();
-        it.entity_type = reader.string(flexible)?;
-        it.match_type = reader.i8()?;
-        it.match_ = reader.nullable_string(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            entity_type: reader.string(flexible)?,
+            match_type: reader.i8()?,
+            match_: reader.nullable_string(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

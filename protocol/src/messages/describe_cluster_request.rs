@@ -32,16 +32,12 @@ impl Message for DescribeClusterRequest {
         if !(0..=2).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.include_cluster_authorized_operations = reader.bool()?;
-        if version >= 1 {
-            it.endpoint_type = reader.i8()?;
-        }
-        if version >= 2 {
-            it.include_fenced_brokers = reader.bool()?;
-        }
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            include_cluster_authorized_operations: reader.bool()?,
+            endpoint_type: if version >= 1 { reader.i8()? } else { 1 },
+            include_fenced_brokers: if version >= 2 { reader.bool()? } else { false },
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

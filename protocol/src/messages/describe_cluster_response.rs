@@ -43,19 +43,17 @@ impl Message for DescribeClusterResponse {
         if !(0..=2).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.throttle_time_ms = reader.i32()?;
-        it.error_code = ErrorCode(reader.i16()?);
-        it.error_message = reader.nullable_string(true)?;
-        if version >= 1 {
-            it.endpoint_type = reader.i8()?;
-        }
-        it.cluster_id = reader.string(true)?;
-        it.controller_id = reader.i32()?;
-        it.brokers = reader.array(true, version)?;
-        it.cluster_authorized_operations = reader.i32()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: reader.i32()?,
+            error_code: ErrorCode(reader.i16()?),
+            error_message: reader.nullable_string(true)?,
+            endpoint_type: if version >= 1 { reader.i8()? } else { 1 },
+            cluster_id: reader.string(true)?,
+            controller_id: reader.i32()?,
+            brokers: reader.array(true, version)?,
+            cluster_authorized_operations: reader.i32()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -94,16 +92,14 @@ impl Message for DescribeClusterBroker {
     const SIZE_MIN: usize = 11;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.broker_id = reader.i32()?;
-        it.host = reader.string(true)?;
-        it.port = reader.i32()?;
-        it.rack = reader.nullable_string(true)?;
-        if version >= 2 {
-            it.is_fenced = reader.bool()?;
-        }
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            broker_id: reader.i32()?,
+            host: reader.string(true)?,
+            port: reader.i32()?,
+            rack: reader.nullable_string(true)?,
+            is_fenced: if version >= 2 { reader.bool()? } else { false },
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

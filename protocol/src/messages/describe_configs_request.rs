@@ -21,16 +21,12 @@ impl Message for DescribeConfigsRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 4;
-        let mut it = Self::default();
-        it.resources = reader.array(flexible, version)?;
-        it.include_synonyms = reader.bool()?;
-        if version >= 3 {
-            it.include_documentation = reader.bool()?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            resources: reader.array(flexible, version)?,
+            include_synonyms: reader.bool()?,
+            include_documentation: if version >= 3 { reader.bool()? } else { false },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -79,14 +75,12 @@ impl Message for DescribeConfigsResource {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 4;
-        let mut it = Self::default();
-        it.resource_type = reader.i8()?;
-        it.resource_name = reader.string(flexible)?;
-        it.configuration_keys = reader.nullable_list(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            resource_type: reader.i8()?,
+            resource_name: reader.string(flexible)?,
+            configuration_keys: reader.nullable_list(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -19,13 +19,11 @@ impl Message for DescribeConfigsResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 4;
-        let mut it = Self::default();
-        it.throttle_time_ms = reader.i32()?;
-        it.results = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: reader.i32()?,
+            results: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -73,16 +71,14 @@ impl Message for DescribeConfigsResult {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 4;
-        let mut it = Self::default();
-        it.error_code = ErrorCode(reader.i16()?);
-        it.error_message = reader.nullable_string(flexible)?;
-        it.resource_type = reader.i8()?;
-        it.resource_name = reader.string(flexible)?;
-        it.configs = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            error_code: ErrorCode(reader.i16()?),
+            error_message: reader.nullable_string(flexible)?,
+            resource_type: reader.i8()?,
+            resource_name: reader.string(flexible)?,
+            configs: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -139,23 +135,21 @@ impl Message for DescribeConfigsResourceResult {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 4;
-        let mut it = Self::default();
-        it.name = reader.string(flexible)?;
-        it.value = reader.nullable_string(flexible)?;
-        it.read_only = reader.bool()?;
-        it.config_source = reader.i8()?;
-        it.is_sensitive = reader.bool()?;
-        it.synonyms = reader.array(flexible, version)?;
-        if version >= 3 {
-            it.config_type = reader.i8()?;
-        }
-        if version >= 3 {
-            it.documentation = reader.nullable_string(flexible)?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            name: reader.string(flexible)?,
+            value: reader.nullable_string(flexible)?,
+            read_only: reader.bool()?,
+            config_source: reader.i8()?,
+            is_sensitive: reader.bool()?,
+            synonyms: reader.array(flexible, version)?,
+            config_type: if version >= 3 { reader.i8()? } else { 0 },
+            documentation: if version >= 3 {
+                reader.nullable_string(flexible)?
+            } else {
+                Some(Str::default())
+            },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -206,14 +200,12 @@ impl Message for DescribeConfigsSynonym {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 4;
-        let mut it = Self::default();
-        it.name = reader.string(flexible)?;
-        it.value = reader.nullable_string(flexible)?;
-        it.source = reader.i8()?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            name: reader.string(flexible)?,
+            value: reader.nullable_string(flexible)?,
+            source: reader.i8()?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -22,14 +22,12 @@ impl Message for DescribeDelegationTokenResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.error_code = ErrorCode(reader.i16()?);
-        it.tokens = reader.array(flexible, version)?;
-        it.throttle_time_ms = reader.i32()?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            error_code: ErrorCode(reader.i16()?),
+            tokens: reader.array(flexible, version)?,
+            throttle_time_ms: reader.i32()?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -71,25 +69,27 @@ impl Message for DescribedDelegationToken {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.principal_type = reader.string(flexible)?;
-        it.principal_name = reader.string(flexible)?;
-        if version >= 3 {
-            it.token_requester_principal_type = reader.string(true)?;
-        }
-        if version >= 3 {
-            it.token_requester_principal_name = reader.string(true)?;
-        }
-        it.issue_timestamp = reader.i64()?;
-        it.expiry_timestamp = reader.i64()?;
-        it.max_timestamp = reader.i64()?;
-        it.token_id = reader.string(flexible)?;
-        it.hmac = reader.bytes(flexible)?;
-        it.renewers = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            principal_type: reader.string(flexible)?,
+            principal_name: reader.string(flexible)?,
+            token_requester_principal_type: if version >= 3 {
+                reader.string(true)?
+            } else {
+                Str::default()
+            },
+            token_requester_principal_name: if version >= 3 {
+                reader.string(true)?
+            } else {
+                Str::default()
+            },
+            issue_timestamp: reader.i64()?,
+            expiry_timestamp: reader.i64()?,
+            max_timestamp: reader.i64()?,
+            token_id: reader.string(flexible)?,
+            hmac: reader.bytes(flexible)?,
+            renewers: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -141,13 +141,11 @@ impl Message for DescribedDelegationTokenRenewer {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.principal_type = reader.string(flexible)?;
-        it.principal_name = reader.string(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            principal_type: reader.string(flexible)?,
+            principal_name: reader.string(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

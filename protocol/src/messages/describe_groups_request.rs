@@ -20,15 +20,11 @@ impl Message for DescribeGroupsRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 5;
-        let mut it = Self::default();
-        it.groups = reader.list(flexible)?;
-        if version >= 3 {
-            it.include_authorized_operations = reader.bool()?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            groups: reader.list(flexible)?,
+            include_authorized_operations: if version >= 3 { reader.bool()? } else { false },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

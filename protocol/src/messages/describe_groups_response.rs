@@ -22,15 +22,11 @@ impl Message for DescribeGroupsResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 5;
-        let mut it = Self::default();
-        if version >= 1 {
-            it.throttle_time_ms = reader.i32()?;
-        }
-        it.groups = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: if version >= 1 { reader.i32()? } else { 0 },
+            groups: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -87,23 +83,25 @@ impl Message for DescribedGroup {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 5;
-        let mut it = Self::default();
-        it.error_code = ErrorCode(reader.i16()?);
-        if version >= 6 {
-            it.error_message = reader.nullable_string(true)?;
-        }
-        it.group_id = reader.string(flexible)?;
-        it.group_state = reader.string(flexible)?;
-        it.protocol_type = reader.string(flexible)?;
-        it.protocol_data = reader.string(flexible)?;
-        it.members = reader.array(flexible, version)?;
-        if version >= 3 {
-            it.authorized_operations = reader.i32()?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            error_code: ErrorCode(reader.i16()?),
+            error_message: if version >= 6 {
+                reader.nullable_string(true)?
+            } else {
+                None
+            },
+            group_id: reader.string(flexible)?,
+            group_state: reader.string(flexible)?,
+            protocol_type: reader.string(flexible)?,
+            protocol_data: reader.string(flexible)?,
+            members: reader.array(flexible, version)?,
+            authorized_operations: if version >= 3 {
+                reader.i32()?
+            } else {
+                i32::MIN
+            },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -154,19 +152,19 @@ impl Message for DescribedGroupMember {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 5;
-        let mut it = Self::default();
-        it.member_id = reader.string(flexible)?;
-        if version >= 4 {
-            it.group_instance_id = reader.nullable_string(flexible)?;
-        }
-        it.client_id = reader.string(flexible)?;
-        it.client_host = reader.string(flexible)?;
-        it.member_metadata = reader.bytes(flexible)?;
-        it.member_assignment = reader.bytes(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            member_id: reader.string(flexible)?,
+            group_instance_id: if version >= 4 {
+                reader.nullable_string(flexible)?
+            } else {
+                None
+            },
+            client_id: reader.string(flexible)?,
+            client_host: reader.string(flexible)?,
+            member_metadata: reader.bytes(flexible)?,
+            member_assignment: reader.bytes(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -21,16 +21,16 @@ impl Message for DescribeLogDirsResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.throttle_time_ms = reader.i32()?;
-        if version >= 3 {
-            it.error_code = ErrorCode(reader.i16()?);
-        }
-        it.results = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: reader.i32()?,
+            error_code: if version >= 3 {
+                ErrorCode(reader.i16()?)
+            } else {
+                ErrorCode::NONE
+            },
+            results: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -85,23 +85,15 @@ impl Message for DescribeLogDirsResult {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.error_code = ErrorCode(reader.i16()?);
-        it.log_dir = reader.string(flexible)?;
-        it.topics = reader.array(flexible, version)?;
-        if version >= 4 {
-            it.total_bytes = reader.i64()?;
-        }
-        if version >= 4 {
-            it.usable_bytes = reader.i64()?;
-        }
-        if version >= 5 {
-            it.is_cordoned = reader.bool()?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            error_code: ErrorCode(reader.i16()?),
+            log_dir: reader.string(flexible)?,
+            topics: reader.array(flexible, version)?,
+            total_bytes: if version >= 4 { reader.i64()? } else { -1 },
+            usable_bytes: if version >= 4 { reader.i64()? } else { -1 },
+            is_cordoned: if version >= 5 { reader.bool()? } else { false },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -139,13 +131,11 @@ impl Message for DescribeLogDirsTopic {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.name = reader.string(flexible)?;
-        it.partitions = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            name: reader.string(flexible)?,
+            partitions: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -175,15 +165,13 @@ impl Message for DescribeLogDirsPartition {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.partition_index = reader.i32()?;
-        it.partition_size = reader.i64()?;
-        it.offset_lag = reader.i64()?;
-        it.is_future_key = reader.bool()?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            partition_index: reader.i32()?,
+            partition_size: reader.i64()?,
+            offset_lag: reader.i64()?,
+            is_future_key: reader.bool()?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

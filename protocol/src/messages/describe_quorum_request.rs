@@ -16,10 +16,10 @@ impl Message for DescribeQuorumRequest {
         if !(0..=2).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.topics = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            topics: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -43,11 +43,11 @@ impl Message for TopicData {
     const SIZE_MIN: usize = 3;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.topic_name = reader.string(true)?;
-        it.partitions = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            topic_name: reader.string(true)?,
+            partitions: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -68,10 +68,10 @@ impl Message for PartitionData {
     const SIZE_MIN: usize = 5;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.partition_index = reader.i32()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            partition_index: reader.i32()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -34,17 +34,21 @@ impl Message for DescribeQuorumResponse {
         if !(0..=2).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.error_code = ErrorCode(reader.i16()?);
-        if version >= 2 {
-            it.error_message = reader.nullable_string(true)?;
-        }
-        it.topics = reader.array(true, version)?;
-        if version >= 2 {
-            it.nodes = reader.array(true, version)?;
-        }
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            error_code: ErrorCode(reader.i16()?),
+            error_message: if version >= 2 {
+                reader.nullable_string(true)?
+            } else {
+                Some(Str::default())
+            },
+            topics: reader.array(true, version)?,
+            nodes: if version >= 2 {
+                reader.array(true, version)?
+            } else {
+                Vec::new()
+            },
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -77,11 +81,11 @@ impl Message for TopicData {
     const SIZE_MIN: usize = 3;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.topic_name = reader.string(true)?;
-        it.partitions = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            topic_name: reader.string(true)?,
+            partitions: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -126,19 +130,21 @@ impl Message for PartitionData {
     const SIZE_MIN: usize = 25;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.partition_index = reader.i32()?;
-        it.error_code = ErrorCode(reader.i16()?);
-        if version >= 2 {
-            it.error_message = reader.nullable_string(true)?;
-        }
-        it.leader_id = reader.i32()?;
-        it.leader_epoch = reader.i32()?;
-        it.high_watermark = reader.i64()?;
-        it.current_voters = reader.array(true, version)?;
-        it.observers = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            partition_index: reader.i32()?,
+            error_code: ErrorCode(reader.i16()?),
+            error_message: if version >= 2 {
+                reader.nullable_string(true)?
+            } else {
+                Some(Str::default())
+            },
+            leader_id: reader.i32()?,
+            leader_epoch: reader.i32()?,
+            high_watermark: reader.i64()?,
+            current_voters: reader.array(true, version)?,
+            observers: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -187,20 +193,18 @@ impl Message for ReplicaState {
     const SIZE_MIN: usize = 13;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.replica_id = reader.i32()?;
-        if version >= 2 {
-            it.replica_directory_id = reader.uuid()?;
-        }
-        it.log_end_offset = reader.i64()?;
-        if version >= 1 {
-            it.last_fetch_timestamp = reader.i64()?;
-        }
-        if version >= 1 {
-            it.last_caught_up_timestamp = reader.i64()?;
-        }
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            replica_id: reader.i32()?,
+            replica_directory_id: if version >= 2 {
+                reader.uuid()?
+            } else {
+                Uuid::ZERO
+            },
+            log_end_offset: reader.i64()?,
+            last_fetch_timestamp: if version >= 1 { reader.i64()? } else { -1 },
+            last_caught_up_timestamp: if version >= 1 { reader.i64()? } else { -1 },
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -238,11 +242,11 @@ impl Message for Node {
     const SIZE_MIN: usize = 6;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.node_id = reader.i32()?;
-        it.listeners = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            node_id: reader.i32()?,
+            listeners: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -266,12 +270,12 @@ impl Message for Listener {
     const SIZE_MIN: usize = 5;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(true)?;
-        it.host = reader.string(true)?;
-        it.port = reader.u16()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(true)?,
+            host: reader.string(true)?,
+            port: reader.u16()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

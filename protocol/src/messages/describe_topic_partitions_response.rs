@@ -18,12 +18,12 @@ impl Message for DescribeTopicPartitionsResponse {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.throttle_time_ms = reader.i32()?;
-        it.topics = reader.array(true, version)?;
-        it.next_cursor = reader.nullable_struct(version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: reader.i32()?,
+            topics: reader.array(true, version)?,
+            next_cursor: reader.nullable_struct(version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -69,15 +69,15 @@ impl Message for DescribeTopicPartitionsResponseTopic {
     const SIZE_MIN: usize = 26;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.error_code = ErrorCode(reader.i16()?);
-        it.name = reader.nullable_string(true)?;
-        it.topic_id = reader.uuid()?;
-        it.is_internal = reader.bool()?;
-        it.partitions = reader.array(true, version)?;
-        it.topic_authorized_operations = reader.i32()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            error_code: ErrorCode(reader.i16()?),
+            name: reader.nullable_string(true)?,
+            topic_id: reader.uuid()?,
+            is_internal: reader.bool()?,
+            partitions: reader.array(true, version)?,
+            topic_authorized_operations: reader.i32()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -128,18 +128,18 @@ impl Message for DescribeTopicPartitionsResponsePartition {
     const SIZE_MIN: usize = 20;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.error_code = ErrorCode(reader.i16()?);
-        it.partition_index = reader.i32()?;
-        it.leader_id = reader.i32()?;
-        it.leader_epoch = reader.i32()?;
-        it.replica_nodes = reader.list(true)?;
-        it.isr_nodes = reader.list(true)?;
-        it.eligible_leader_replicas = reader.nullable_list(true)?;
-        it.last_known_elr = reader.nullable_list(true)?;
-        it.offline_replicas = reader.list(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            error_code: ErrorCode(reader.i16()?),
+            partition_index: reader.i32()?,
+            leader_id: reader.i32()?,
+            leader_epoch: reader.i32()?,
+            replica_nodes: reader.list(true)?,
+            isr_nodes: reader.list(true)?,
+            eligible_leader_replicas: reader.nullable_list(true)?,
+            last_known_elr: reader.nullable_list(true)?,
+            offline_replicas: reader.list(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -168,11 +168,11 @@ impl Message for Cursor {
     const SIZE_MIN: usize = 6;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.topic_name = reader.string(true)?;
-        it.partition_index = reader.i32()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            topic_name: reader.string(true)?,
+            partition_index: reader.i32()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -34,16 +34,12 @@ impl Message for ElectLeadersRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 2;
-        let mut it = Self::default();
-        if version >= 1 {
-            it.election_type = reader.i8()?;
-        }
-        it.topic_partitions = reader.nullable_array(flexible, version)?;
-        it.timeout_ms = reader.i32()?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            election_type: if version >= 1 { reader.i8()? } else { 0 },
+            topic_partitions: reader.nullable_array(flexible, version)?,
+            timeout_ms: reader.i32()?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -79,13 +75,11 @@ impl Message for TopicPartitions {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.topic = reader.string(flexible)?;
-        it.partitions = reader.list(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            topic: reader.string(flexible)?,
+            partitions: reader.list(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

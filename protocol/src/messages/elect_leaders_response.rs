@@ -21,16 +21,16 @@ impl Message for ElectLeadersResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.throttle_time_ms = reader.i32()?;
-        if version >= 1 {
-            it.error_code = ErrorCode(reader.i16()?);
-        }
-        it.replica_election_results = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: reader.i32()?,
+            error_code: if version >= 1 {
+                ErrorCode(reader.i16()?)
+            } else {
+                ErrorCode::NONE
+            },
+            replica_election_results: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -66,13 +66,11 @@ impl Message for ReplicaElectionResult {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.topic = reader.string(flexible)?;
-        it.partition_result = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            topic: reader.string(flexible)?,
+            partition_result: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -113,14 +111,12 @@ impl Message for PartitionResult {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.partition_id = reader.i32()?;
-        it.error_code = ErrorCode(reader.i16()?);
-        it.error_message = reader.nullable_string(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            partition_id: reader.i32()?,
+            error_code: ErrorCode(reader.i16()?),
+            error_message: reader.nullable_string(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -15,9 +15,9 @@ impl Message for EndTxnMarker {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.coordinator_epoch = reader.i32()?;
-        Ok(it)
+        Ok(Self {
+            coordinator_epoch: reader.i32()?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

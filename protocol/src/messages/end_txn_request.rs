@@ -21,15 +21,13 @@ impl Message for EndTxnRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 3;
-        let mut it = Self::default();
-        it.transactional_id = reader.string(flexible)?;
-        it.producer_id = reader.i64()?;
-        it.producer_epoch = reader.i16()?;
-        it.committed = reader.bool()?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            transactional_id: reader.string(flexible)?,
+            producer_id: reader.i64()?,
+            producer_epoch: reader.i16()?,
+            committed: reader.bool()?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -35,19 +35,13 @@ impl Message for EndTxnResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 3;
-        let mut it = Self::default();
-        it.throttle_time_ms = reader.i32()?;
-        it.error_code = ErrorCode(reader.i16()?);
-        if version >= 5 {
-            it.producer_id = reader.i64()?;
-        }
-        if version >= 5 {
-            it.producer_epoch = reader.i16()?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: reader.i32()?,
+            error_code: ErrorCode(reader.i16()?),
+            producer_id: if version >= 5 { reader.i64()? } else { -1 },
+            producer_epoch: if version >= 5 { reader.i16()? } else { -1 },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -30,12 +30,12 @@ impl Message for EnvelopeRequest {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.request_data = reader.bytes(true)?;
-        it.request_principal = reader.nullable_bytes(true)?;
-        it.client_host_address = reader.bytes(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            request_data: reader.bytes(true)?,
+            request_principal: reader.nullable_bytes(true)?,
+            client_host_address: reader.bytes(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

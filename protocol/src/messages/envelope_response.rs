@@ -17,11 +17,11 @@ impl Message for EnvelopeResponse {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.response_data = reader.nullable_bytes(true)?;
-        it.error_code = ErrorCode(reader.i16()?);
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            response_data: reader.nullable_bytes(true)?,
+            error_code: ErrorCode(reader.i16()?),
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

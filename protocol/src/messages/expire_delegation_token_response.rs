@@ -20,14 +20,12 @@ impl Message for ExpireDelegationTokenResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.error_code = ErrorCode(reader.i16()?);
-        it.expiry_timestamp_ms = reader.i64()?;
-        it.throttle_time_ms = reader.i32()?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            error_code: ErrorCode(reader.i16()?),
+            expiry_timestamp_ms: reader.i64()?,
+            throttle_time_ms: reader.i32()?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -57,27 +57,29 @@ impl Message for FetchRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 12;
-        let mut it = Self::default();
-        if version <= 14 {
-            it.replica_id = reader.i32()?;
-        }
-        it.max_wait_ms = reader.i32()?;
-        it.min_bytes = reader.i32()?;
-        it.max_bytes = reader.i32()?;
-        it.isolation_level = reader.i8()?;
-        if version >= 7 {
-            it.session_id = reader.i32()?;
-        }
-        if version >= 7 {
-            it.session_epoch = reader.i32()?;
-        }
-        it.topics = reader.array(flexible, version)?;
-        if version >= 7 {
-            it.forgotten_topics_data = reader.array(flexible, version)?;
-        }
-        if version >= 11 {
-            it.rack_id = reader.string(flexible)?;
-        }
+        let mut it = Self {
+            cluster_id: None,
+            replica_id: if version <= 14 { reader.i32()? } else { -1 },
+            replica_state: ReplicaState::default(),
+            max_wait_ms: reader.i32()?,
+            min_bytes: reader.i32()?,
+            max_bytes: reader.i32()?,
+            isolation_level: reader.i8()?,
+            session_id: if version >= 7 { reader.i32()? } else { 0 },
+            session_epoch: if version >= 7 { reader.i32()? } else { -1 },
+            topics: reader.array(flexible, version)?,
+            forgotten_topics_data: if version >= 7 {
+                reader.array(flexible, version)?
+            } else {
+                Vec::new()
+            },
+            rack_id: if version >= 11 {
+                reader.string(flexible)?
+            } else {
+                Str::default()
+            },
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         if flexible {
             let mut tags = reader.tags()?;
             while let Some(tag) = reader.next_tag(&mut tags)? {
@@ -85,7 +87,6 @@ impl Message for FetchRequest {
                     0 => it.cluster_id = reader.nullable_string(true)?,
                     1 if version < 15 => return Err(DecodeError::TagNotInVersion { tag, version }),
                     1 => it.replica_state = ReplicaState::decode(reader, version)?,
-
                     _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
                 }
                 reader.end_tag(&tags, tag)?;
@@ -177,11 +178,11 @@ impl Message for ReplicaState {
     const SIZE_MIN: usize = 13;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.replica_id = reader.i32()?;
-        it.replica_epoch = reader.i64()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            replica_id: reader.i32()?,
+            replica_epoch: reader.i64()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -207,18 +208,20 @@ impl Message for FetchTopic {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 12;
-        let mut it = Self::default();
-        if version <= 12 {
-            it.topic = reader.string(flexible)?;
-        }
-        if version >= 13 {
-            it.topic_id = reader.uuid()?;
-        }
-        it.partitions = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            topic: if version <= 12 {
+                reader.string(flexible)?
+            } else {
+                Str::default()
+            },
+            topic_id: if version >= 13 {
+                reader.uuid()?
+            } else {
+                Uuid::ZERO
+            },
+            partitions: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -278,19 +281,17 @@ impl Message for FetchPartition {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 12;
-        let mut it = Self::default();
-        it.partition = reader.i32()?;
-        if version >= 9 {
-            it.current_leader_epoch = reader.i32()?;
-        }
-        it.fetch_offset = reader.i64()?;
-        if version >= 12 {
-            it.last_fetched_epoch = reader.i32()?;
-        }
-        if version >= 5 {
-            it.log_start_offset = reader.i64()?;
-        }
-        it.partition_max_bytes = reader.i32()?;
+        let mut it = Self {
+            partition: reader.i32()?,
+            current_leader_epoch: if version >= 9 { reader.i32()? } else { -1 },
+            fetch_offset: reader.i64()?,
+            last_fetched_epoch: if version >= 12 { reader.i32()? } else { -1 },
+            log_start_offset: if version >= 5 { reader.i64()? } else { -1 },
+            partition_max_bytes: reader.i32()?,
+            replica_directory_id: Uuid::ZERO,
+            high_watermark: i64::MAX,
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         if flexible {
             let mut tags = reader.tags()?;
             while let Some(tag) = reader.next_tag(&mut tags)? {
@@ -299,7 +300,6 @@ impl Message for FetchPartition {
                     0 => it.replica_directory_id = reader.uuid()?,
                     1 if version < 18 => return Err(DecodeError::TagNotInVersion { tag, version }),
                     1 => it.high_watermark = reader.i64()?,
-
                     _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
                 }
                 reader.end_tag(&tags, tag)?;
@@ -363,18 +363,20 @@ impl Message for ForgottenTopic {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 12;
-        let mut it = Self::default();
-        if version <= 12 {
-            it.topic = reader.string(flexible)?;
-        }
-        if version >= 13 {
-            it.topic_id = reader.uuid()?;
-        }
-        it.partitions = reader.list(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            topic: if version <= 12 {
+                reader.string(flexible)?
+            } else {
+                Str::default()
+            },
+            topic_id: if version >= 13 {
+                reader.uuid()?
+            } else {
+                Uuid::ZERO
+            },
+            partitions: reader.list(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -27,22 +27,24 @@ impl Message for FetchResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 12;
-        let mut it = Self::default();
-        it.throttle_time_ms = reader.i32()?;
-        if version >= 7 {
-            it.error_code = ErrorCode(reader.i16()?);
-        }
-        if version >= 7 {
-            it.session_id = reader.i32()?;
-        }
-        it.responses = reader.array(flexible, version)?;
+        let mut it = Self {
+            throttle_time_ms: reader.i32()?,
+            error_code: if version >= 7 {
+                ErrorCode(reader.i16()?)
+            } else {
+                ErrorCode::NONE
+            },
+            session_id: if version >= 7 { reader.i32()? } else { 0 },
+            responses: reader.array(flexible, version)?,
+            node_endpoints: Vec::new(),
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         if flexible {
             let mut tags = reader.tags()?;
             while let Some(tag) = reader.next_tag(&mut tags)? {
                 match tag {
                     0 if version < 16 => return Err(DecodeError::TagNotInVersion { tag, version }),
                     0 => it.node_endpoints = reader.array(true, version)?,
-
                     _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
                 }
                 reader.end_tag(&tags, tag)?;
@@ -100,18 +102,20 @@ impl Message for FetchableTopicResponse {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 12;
-        let mut it = Self::default();
-        if version <= 12 {
-            it.topic = reader.string(flexible)?;
-        }
-        if version >= 13 {
-            it.topic_id = reader.uuid()?;
-        }
-        it.partitions = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            topic: if version <= 12 {
+                reader.string(flexible)?
+            } else {
+                Str::default()
+            },
+            topic_id: if version >= 13 {
+                reader.uuid()?
+            } else {
+                Uuid::ZERO
+            },
+            partitions: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -179,19 +183,20 @@ impl Message for PartitionData {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 12;
-        let mut it = Self::default();
-        it.partition_index = reader.i32()?;
-        it.error_code = ErrorCode(reader.i16()?);
-        it.high_watermark = reader.i64()?;
-        it.last_stable_offset = reader.i64()?;
-        if version >= 5 {
-            it.log_start_offset = reader.i64()?;
-        }
-        it.aborted_transactions = reader.nullable_array(flexible, version)?;
-        if version >= 11 {
-            it.preferred_read_replica = reader.i32()?;
-        }
-        it.records = reader.records(flexible)?;
+        let mut it = Self {
+            partition_index: reader.i32()?,
+            error_code: ErrorCode(reader.i16()?),
+            high_watermark: reader.i64()?,
+            last_stable_offset: reader.i64()?,
+            log_start_offset: if version >= 5 { reader.i64()? } else { -1 },
+            diverging_epoch: EpochEndOffset::default(),
+            current_leader: LeaderIdAndEpoch::default(),
+            snapshot_id: SnapshotId::default(),
+            aborted_transactions: reader.nullable_array(flexible, version)?,
+            preferred_read_replica: if version >= 11 { reader.i32()? } else { -1 },
+            records: reader.records(flexible)?,
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         if flexible {
             let mut tags = reader.tags()?;
             while let Some(tag) = reader.next_tag(&mut tags)? {
@@ -199,7 +204,6 @@ impl Message for PartitionData {
                     0 => it.diverging_epoch = EpochEndOffset::decode(reader, version)?,
                     1 => it.current_leader = LeaderIdAndEpoch::decode(reader, version)?,
                     2 => it.snapshot_id = SnapshotId::decode(reader, version)?,
-
                     _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
                 }
                 reader.end_tag(&tags, tag)?;
@@ -293,11 +297,11 @@ impl Message for EpochEndOffset {
     const SIZE_MIN: usize = 13;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.epoch = reader.i32()?;
-        it.end_offset = reader.i64()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            epoch: reader.i32()?,
+            end_offset: reader.i64()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -332,11 +336,11 @@ impl Message for LeaderIdAndEpoch {
     const SIZE_MIN: usize = 9;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.leader_id = reader.i32()?;
-        it.leader_epoch = reader.i32()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            leader_id: reader.i32()?,
+            leader_epoch: reader.i32()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -371,11 +375,11 @@ impl Message for SnapshotId {
     const SIZE_MIN: usize = 13;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.end_offset = reader.i64()?;
-        it.epoch = reader.i32()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            end_offset: reader.i64()?,
+            epoch: reader.i32()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -398,13 +402,11 @@ impl Message for AbortedTransaction {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 12;
-        let mut it = Self::default();
-        it.producer_id = reader.i64()?;
-        it.first_offset = reader.i64()?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            producer_id: reader.i64()?,
+            first_offset: reader.i64()?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -434,13 +436,13 @@ impl Message for NodeEndpoint {
     const SIZE_MIN: usize = 11;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.node_id = reader.i32()?;
-        it.host = reader.string(true)?;
-        it.port = reader.i32()?;
-        it.rack = reader.nullable_string(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            node_id: reader.i32()?,
+            host: reader.string(true)?,
+            port: reader.i32()?,
+            rack: reader.nullable_string(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

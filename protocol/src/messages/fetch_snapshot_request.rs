@@ -34,15 +34,17 @@ impl Message for FetchSnapshotRequest {
         if !(0..=1).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.replica_id = reader.i32()?;
-        it.max_bytes = reader.i32()?;
-        it.topics = reader.array(true, version)?;
+        let mut it = Self {
+            cluster_id: None,
+            replica_id: reader.i32()?,
+            max_bytes: reader.i32()?,
+            topics: reader.array(true, version)?,
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         let mut tags = reader.tags()?;
         while let Some(tag) = reader.next_tag(&mut tags)? {
             match tag {
                 0 => it.cluster_id = reader.nullable_string(true)?,
-
                 _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
             }
             reader.end_tag(&tags, tag)?;
@@ -80,11 +82,11 @@ impl Message for TopicSnapshot {
     const SIZE_MIN: usize = 3;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(true)?;
-        it.partitions = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(true)?,
+            partitions: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -110,17 +112,19 @@ impl Message for PartitionSnapshot {
     const SIZE_MIN: usize = 30;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.partition = reader.i32()?;
-        it.current_leader_epoch = reader.i32()?;
-        it.snapshot_id = SnapshotId::decode(reader, version)?;
-        it.position = reader.i64()?;
+        let mut it = Self {
+            partition: reader.i32()?,
+            current_leader_epoch: reader.i32()?,
+            snapshot_id: SnapshotId::decode(reader, version)?,
+            position: reader.i64()?,
+            replica_directory_id: Uuid::ZERO,
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         let mut tags = reader.tags()?;
         while let Some(tag) = reader.next_tag(&mut tags)? {
             match tag {
                 0 if version < 1 => return Err(DecodeError::TagNotInVersion { tag, version }),
                 0 => it.replica_directory_id = reader.uuid()?,
-
                 _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
             }
             reader.end_tag(&tags, tag)?;
@@ -157,11 +161,11 @@ impl Message for SnapshotId {
     const SIZE_MIN: usize = 13;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.end_offset = reader.i64()?;
-        it.epoch = reader.i32()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            end_offset: reader.i64()?,
+            epoch: reader.i32()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -23,20 +23,20 @@ impl Message for FindCoordinatorRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 3;
-        let mut it = Self::default();
-        if version <= 3 {
-            it.key = reader.string(flexible)?;
-        }
-        if version >= 1 {
-            it.key_type = reader.i8()?;
-        }
-        if version >= 4 {
-            it.coordinator_keys = reader.list(true)?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            key: if version <= 3 {
+                reader.string(flexible)?
+            } else {
+                Str::default()
+            },
+            key_type: if version >= 1 { reader.i8()? } else { 0 },
+            coordinator_keys: if version >= 4 {
+                reader.list(true)?
+            } else {
+                Vec::new()
+            },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

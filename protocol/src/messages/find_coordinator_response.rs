@@ -46,32 +46,32 @@ impl Message for FindCoordinatorResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 3;
-        let mut it = Self::default();
-        if version >= 1 {
-            it.throttle_time_ms = reader.i32()?;
-        }
-        if version <= 3 {
-            it.error_code = ErrorCode(reader.i16()?);
-        }
-        if (1..=3).contains(&version) {
-            it.error_message = reader.nullable_string(flexible)?;
-        }
-        if version <= 3 {
-            it.node_id = reader.i32()?;
-        }
-        if version <= 3 {
-            it.host = reader.string(flexible)?;
-        }
-        if version <= 3 {
-            it.port = reader.i32()?;
-        }
-        if version >= 4 {
-            it.coordinators = reader.array(true, version)?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: if version >= 1 { reader.i32()? } else { 0 },
+            error_code: if version <= 3 {
+                ErrorCode(reader.i16()?)
+            } else {
+                ErrorCode::NONE
+            },
+            error_message: if (1..=3).contains(&version) {
+                reader.nullable_string(flexible)?
+            } else {
+                Some(Str::default())
+            },
+            node_id: if version <= 3 { reader.i32()? } else { 0 },
+            host: if version <= 3 {
+                reader.string(flexible)?
+            } else {
+                Str::default()
+            },
+            port: if version <= 3 { reader.i32()? } else { 0 },
+            coordinators: if version >= 4 {
+                reader.array(true, version)?
+            } else {
+                Vec::new()
+            },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -150,15 +150,15 @@ impl Message for Coordinator {
     const SIZE_MIN: usize = 14;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.key = reader.string(true)?;
-        it.node_id = reader.i32()?;
-        it.host = reader.string(true)?;
-        it.port = reader.i32()?;
-        it.error_code = ErrorCode(reader.i16()?);
-        it.error_message = reader.nullable_string(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            key: reader.string(true)?,
+            node_id: reader.i32()?,
+            host: reader.string(true)?,
+            port: reader.i32()?,
+            error_code: ErrorCode(reader.i16()?),
+            error_message: reader.nullable_string(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -24,18 +24,18 @@ impl Message for GetTelemetrySubscriptionsResponse {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.throttle_time_ms = reader.i32()?;
-        it.error_code = ErrorCode(reader.i16()?);
-        it.client_instance_id = reader.uuid()?;
-        it.subscription_id = reader.i32()?;
-        it.accepted_compression_types = reader.list(true)?;
-        it.push_interval_ms = reader.i32()?;
-        it.telemetry_max_bytes = reader.i32()?;
-        it.delta_temporality = reader.bool()?;
-        it.requested_metrics = reader.list(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: reader.i32()?,
+            error_code: ErrorCode(reader.i16()?),
+            client_instance_id: reader.uuid()?,
+            subscription_id: reader.i32()?,
+            accepted_compression_types: reader.list(true)?,
+            push_interval_ms: reader.i32()?,
+            telemetry_max_bytes: reader.i32()?,
+            delta_temporality: reader.bool()?,
+            requested_metrics: reader.list(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -22,17 +22,17 @@ impl Message for HeartbeatRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 4;
-        let mut it = Self::default();
-        it.group_id = reader.string(flexible)?;
-        it.generation_id = reader.i32()?;
-        it.member_id = reader.string(flexible)?;
-        if version >= 3 {
-            it.group_instance_id = reader.nullable_string(flexible)?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            group_id: reader.string(flexible)?,
+            generation_id: reader.i32()?,
+            member_id: reader.string(flexible)?,
+            group_instance_id: if version >= 3 {
+                reader.nullable_string(flexible)?
+            } else {
+                None
+            },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -19,13 +19,11 @@ impl Message for IncrementalAlterConfigsRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 1;
-        let mut it = Self::default();
-        it.resources = reader.array(flexible, version)?;
-        it.validate_only = reader.bool()?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            resources: reader.array(flexible, version)?,
+            validate_only: reader.bool()?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -57,14 +55,12 @@ impl Message for AlterConfigsResource {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 1;
-        let mut it = Self::default();
-        it.resource_type = reader.i8()?;
-        it.resource_name = reader.string(flexible)?;
-        it.configs = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            resource_type: reader.i8()?,
+            resource_name: reader.string(flexible)?,
+            configs: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -106,14 +102,12 @@ impl Message for AlterableConfig {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 1;
-        let mut it = Self::default();
-        it.name = reader.string(flexible)?;
-        it.config_operation = reader.i8()?;
-        it.value = reader.nullable_string(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            name: reader.string(flexible)?,
+            config_operation: reader.i8()?,
+            value: reader.nullable_string(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -42,25 +42,15 @@ impl Message for InitProducerIdRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.transactional_id = reader.nullable_string(flexible)?;
-        it.transaction_timeout_ms = reader.i32()?;
-        if version >= 3 {
-            it.producer_id = reader.i64()?;
-        }
-        if version >= 3 {
-            it.producer_epoch = reader.i16()?;
-        }
-        if version >= 6 {
-            it.enable2_pc = reader.bool()?;
-        }
-        if version >= 6 {
-            it.keep_prepared_txn = reader.bool()?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            transactional_id: reader.nullable_string(flexible)?,
+            transaction_timeout_ms: reader.i32()?,
+            producer_id: if version >= 3 { reader.i64()? } else { -1 },
+            producer_epoch: if version >= 3 { reader.i16()? } else { -1 },
+            enable2_pc: if version >= 6 { reader.bool()? } else { false },
+            keep_prepared_txn: if version >= 6 { reader.bool()? } else { false },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

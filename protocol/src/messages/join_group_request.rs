@@ -44,25 +44,25 @@ impl Message for JoinGroupRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 6;
-        let mut it = Self::default();
-        it.group_id = reader.string(flexible)?;
-        it.session_timeout_ms = reader.i32()?;
-        if version >= 1 {
-            it.rebalance_timeout_ms = reader.i32()?;
-        }
-        it.member_id = reader.string(flexible)?;
-        if version >= 5 {
-            it.group_instance_id = reader.nullable_string(flexible)?;
-        }
-        it.protocol_type = reader.string(flexible)?;
-        it.protocols = reader.array(flexible, version)?;
-        if version >= 8 {
-            it.reason = reader.nullable_string(true)?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            group_id: reader.string(flexible)?,
+            session_timeout_ms: reader.i32()?,
+            rebalance_timeout_ms: if version >= 1 { reader.i32()? } else { -1 },
+            member_id: reader.string(flexible)?,
+            group_instance_id: if version >= 5 {
+                reader.nullable_string(flexible)?
+            } else {
+                None
+            },
+            protocol_type: reader.string(flexible)?,
+            protocols: reader.array(flexible, version)?,
+            reason: if version >= 8 {
+                reader.nullable_string(true)?
+            } else {
+                None
+            },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -111,13 +111,11 @@ impl Message for JoinGroupRequestProtocol {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 6;
-        let mut it = Self::default();
-        it.name = reader.string(flexible)?;
-        it.metadata = reader.bytes(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            name: reader.string(flexible)?,
+            metadata: reader.bytes(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -50,26 +50,22 @@ impl Message for JoinGroupResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 6;
-        let mut it = Self::default();
-        if version >= 2 {
-            it.throttle_time_ms = reader.i32()?;
-        }
-        it.error_code = ErrorCode(reader.i16()?);
-        it.generation_id = reader.i32()?;
-        if version >= 7 {
-            it.protocol_type = reader.nullable_string(true)?;
-        }
-        it.protocol_name = nullable_if(version >= 7, reader.nullable_string(flexible)?)?;
-        it.leader = reader.string(flexible)?;
-        if version >= 9 {
-            it.skip_assignment = reader.bool()?;
-        }
-        it.member_id = reader.string(flexible)?;
-        it.members = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: if version >= 2 { reader.i32()? } else { 0 },
+            error_code: ErrorCode(reader.i16()?),
+            generation_id: reader.i32()?,
+            protocol_type: if version >= 7 {
+                reader.nullable_string(true)?
+            } else {
+                None
+            },
+            protocol_name: nullable_if(version >= 7, reader.nullable_string(flexible)?)?,
+            leader: reader.string(flexible)?,
+            skip_assignment: if version >= 9 { reader.bool()? } else { false },
+            member_id: reader.string(flexible)?,
+            members: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -122,16 +118,16 @@ impl Message for JoinGroupResponseMember {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 6;
-        let mut it = Self::default();
-        it.member_id = reader.string(flexible)?;
-        if version >= 5 {
-            it.group_instance_id = reader.nullable_string(flexible)?;
-        }
-        it.metadata = reader.bytes(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            member_id: reader.string(flexible)?,
+            group_instance_id: if version >= 5 {
+                reader.nullable_string(flexible)?
+            } else {
+                None
+            },
+            metadata: reader.bytes(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -20,13 +20,13 @@ impl Message for LeaderChangeMessage {
         if !(0..=1).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.version = reader.i16()?;
-        it.leader_id = reader.i32()?;
-        it.voters = reader.array(true, version)?;
-        it.granting_voters = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            version: reader.i16()?,
+            leader_id: reader.i32()?,
+            voters: reader.array(true, version)?,
+            granting_voters: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -54,13 +54,15 @@ impl Message for Voter {
     const SIZE_MIN: usize = 5;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.voter_id = reader.i32()?;
-        if version >= 1 {
-            it.voter_directory_id = reader.uuid()?;
-        }
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            voter_id: reader.i32()?,
+            voter_directory_id: if version >= 1 {
+                reader.uuid()?
+            } else {
+                Uuid::ZERO
+            },
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -22,18 +22,20 @@ impl Message for LeaveGroupRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 4;
-        let mut it = Self::default();
-        it.group_id = reader.string(flexible)?;
-        if version <= 2 {
-            it.member_id = reader.string(false)?;
-        }
-        if version >= 3 {
-            it.members = reader.array(flexible, version)?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            group_id: reader.string(flexible)?,
+            member_id: if version <= 2 {
+                reader.string(false)?
+            } else {
+                Str::default()
+            },
+            members: if version >= 3 {
+                reader.array(flexible, version)?
+            } else {
+                Vec::new()
+            },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -76,16 +78,16 @@ impl Message for MemberIdentity {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 4;
-        let mut it = Self::default();
-        it.member_id = reader.string(flexible)?;
-        it.group_instance_id = reader.nullable_string(flexible)?;
-        if version >= 5 {
-            it.reason = reader.nullable_string(true)?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            member_id: reader.string(flexible)?,
+            group_instance_id: reader.nullable_string(flexible)?,
+            reason: if version >= 5 {
+                reader.nullable_string(true)?
+            } else {
+                None
+            },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

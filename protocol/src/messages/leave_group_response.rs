@@ -22,18 +22,16 @@ impl Message for LeaveGroupResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 4;
-        let mut it = Self::default();
-        if version >= 1 {
-            it.throttle_time_ms = reader.i32()?;
-        }
-        it.error_code = ErrorCode(reader.i16()?);
-        if version >= 3 {
-            it.members = reader.array(flexible, version)?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: if version >= 1 { reader.i32()? } else { 0 },
+            error_code: ErrorCode(reader.i16()?),
+            members: if version >= 3 {
+                reader.array(flexible, version)?
+            } else {
+                Vec::new()
+            },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -85,14 +83,12 @@ impl Message for MemberResponse {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 4;
-        let mut it = Self::default();
-        it.member_id = reader.string(flexible)?;
-        it.group_instance_id = reader.nullable_string(flexible)?;
-        it.error_code = ErrorCode(reader.i16()?);
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            member_id: reader.string(flexible)?,
+            group_instance_id: reader.nullable_string(flexible)?,
+            error_code: ErrorCode(reader.i16()?),
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

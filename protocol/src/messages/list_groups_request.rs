@@ -21,17 +21,19 @@ impl Message for ListGroupsRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 3;
-        let mut it = Self::default();
-        if version >= 4 {
-            it.states_filter = reader.list(true)?;
-        }
-        if version >= 5 {
-            it.types_filter = reader.list(true)?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            states_filter: if version >= 4 {
+                reader.list(true)?
+            } else {
+                Vec::new()
+            },
+            types_filter: if version >= 5 {
+                reader.list(true)?
+            } else {
+                Vec::new()
+            },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

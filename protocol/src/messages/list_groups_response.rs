@@ -21,16 +21,12 @@ impl Message for ListGroupsResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 3;
-        let mut it = Self::default();
-        if version >= 1 {
-            it.throttle_time_ms = reader.i32()?;
-        }
-        it.error_code = ErrorCode(reader.i16()?);
-        it.groups = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: if version >= 1 { reader.i32()? } else { 0 },
+            error_code: ErrorCode(reader.i16()?),
+            groups: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -68,19 +64,21 @@ impl Message for ListedGroup {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 3;
-        let mut it = Self::default();
-        it.group_id = reader.string(flexible)?;
-        it.protocol_type = reader.string(flexible)?;
-        if version >= 4 {
-            it.group_state = reader.string(true)?;
-        }
-        if version >= 5 {
-            it.group_type = reader.string(true)?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            group_id: reader.string(flexible)?,
+            protocol_type: reader.string(flexible)?,
+            group_state: if version >= 4 {
+                reader.string(true)?
+            } else {
+                Str::default()
+            },
+            group_type: if version >= 5 {
+                reader.string(true)?
+            } else {
+                Str::default()
+            },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

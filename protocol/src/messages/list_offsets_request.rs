@@ -23,19 +23,13 @@ impl Message for ListOffsetsRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 6;
-        let mut it = Self::default();
-        it.replica_id = reader.i32()?;
-        if version >= 2 {
-            it.isolation_level = reader.i8()?;
-        }
-        it.topics = reader.array(flexible, version)?;
-        if version >= 10 {
-            it.timeout_ms = reader.i32()?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            replica_id: reader.i32()?,
+            isolation_level: if version >= 2 { reader.i8()? } else { 0 },
+            topics: reader.array(flexible, version)?,
+            timeout_ms: if version >= 10 { reader.i32()? } else { 0 },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -74,13 +68,11 @@ impl Message for ListOffsetsTopic {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 6;
-        let mut it = Self::default();
-        it.name = reader.string(flexible)?;
-        it.partitions = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            name: reader.string(flexible)?,
+            partitions: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -121,16 +113,12 @@ impl Message for ListOffsetsPartition {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 6;
-        let mut it = Self::default();
-        it.partition_index = reader.i32()?;
-        if version >= 4 {
-            it.current_leader_epoch = reader.i32()?;
-        }
-        it.timestamp = reader.i64()?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            partition_index: reader.i32()?,
+            current_leader_epoch: if version >= 4 { reader.i32()? } else { -1 },
+            timestamp: reader.i64()?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

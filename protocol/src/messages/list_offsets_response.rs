@@ -20,15 +20,11 @@ impl Message for ListOffsetsResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 6;
-        let mut it = Self::default();
-        if version >= 2 {
-            it.throttle_time_ms = reader.i32()?;
-        }
-        it.topics = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: if version >= 2 { reader.i32()? } else { 0 },
+            topics: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -61,13 +57,11 @@ impl Message for ListOffsetsTopicResponse {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 6;
-        let mut it = Self::default();
-        it.name = reader.string(flexible)?;
-        it.partitions = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            name: reader.string(flexible)?,
+            partitions: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -114,18 +108,14 @@ impl Message for ListOffsetsPartitionResponse {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 6;
-        let mut it = Self::default();
-        it.partition_index = reader.i32()?;
-        it.error_code = ErrorCode(reader.i16()?);
-        it.timestamp = reader.i64()?;
-        it.offset = reader.i64()?;
-        if version >= 4 {
-            it.leader_epoch = reader.i32()?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            partition_index: reader.i32()?,
+            error_code: ErrorCode(reader.i16()?),
+            timestamp: reader.i64()?,
+            offset: reader.i64()?,
+            leader_epoch: if version >= 4 { reader.i32()? } else { -1 },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -34,17 +34,17 @@ impl Message for ListTransactionsRequest {
         if !(0..=2).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.state_filters = reader.list(true)?;
-        it.producer_id_filters = reader.list(true)?;
-        if version >= 1 {
-            it.duration_filter = reader.i64()?;
-        }
-        if version >= 2 {
-            it.transactional_id_pattern = reader.nullable_string(true)?;
-        }
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            state_filters: reader.list(true)?,
+            producer_id_filters: reader.list(true)?,
+            duration_filter: if version >= 1 { reader.i64()? } else { -1 },
+            transactional_id_pattern: if version >= 2 {
+                reader.nullable_string(true)?
+            } else {
+                None
+            },
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

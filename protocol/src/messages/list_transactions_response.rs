@@ -19,13 +19,13 @@ impl Message for ListTransactionsResponse {
         if !(0..=2).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.throttle_time_ms = reader.i32()?;
-        it.error_code = ErrorCode(reader.i16()?);
-        it.unknown_state_filters = reader.list(true)?;
-        it.transaction_states = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: reader.i32()?,
+            error_code: ErrorCode(reader.i16()?),
+            unknown_state_filters: reader.list(true)?,
+            transaction_states: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -53,12 +53,12 @@ impl Message for TransactionState {
     const SIZE_MIN: usize = 11;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.transactional_id = reader.string(true)?;
-        it.producer_id = reader.i64()?;
-        it.transaction_state = reader.string(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            transactional_id: reader.string(true)?,
+            producer_id: reader.i64()?,
+            transaction_state: reader.string(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

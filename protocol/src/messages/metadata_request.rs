@@ -37,21 +37,17 @@ impl Message for MetadataRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 9;
-        let mut it = Self::default();
-        it.topics = nullable_if(version >= 1, reader.nullable_array(flexible, version)?)?;
-        if version >= 4 {
-            it.allow_auto_topic_creation = reader.bool()?;
-        }
-        if (8..=10).contains(&version) {
-            it.include_cluster_authorized_operations = reader.bool()?;
-        }
-        if version >= 8 {
-            it.include_topic_authorized_operations = reader.bool()?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            topics: nullable_if(version >= 1, reader.nullable_array(flexible, version)?)?,
+            allow_auto_topic_creation: if version >= 4 { reader.bool()? } else { true },
+            include_cluster_authorized_operations: if (8..=10).contains(&version) {
+                reader.bool()?
+            } else {
+                false
+            },
+            include_topic_authorized_operations: if version >= 8 { reader.bool()? } else { false },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -121,15 +117,15 @@ impl Message for MetadataRequestTopic {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 9;
-        let mut it = Self::default();
-        if version >= 10 {
-            it.topic_id = reader.uuid()?;
-        }
-        it.name = nullable_if(version >= 10, reader.nullable_string(flexible)?)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            topic_id: if version >= 10 {
+                reader.uuid()?
+            } else {
+                Uuid::ZERO
+            },
+            name: nullable_if(version >= 10, reader.nullable_string(flexible)?)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -44,28 +44,28 @@ impl Message for MetadataResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 9;
-        let mut it = Self::default();
-        if version >= 3 {
-            it.throttle_time_ms = reader.i32()?;
-        }
-        it.brokers = reader.array(flexible, version)?;
-        if version >= 2 {
-            it.cluster_id = reader.nullable_string(flexible)?;
-        }
-        if version >= 1 {
-            it.controller_id = reader.i32()?;
-        }
-        it.topics = reader.array(flexible, version)?;
-        if (8..=10).contains(&version) {
-            it.cluster_authorized_operations = reader.i32()?;
-        }
-        if version >= 13 {
-            it.error_code = ErrorCode(reader.i16()?);
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: if version >= 3 { reader.i32()? } else { 0 },
+            brokers: reader.array(flexible, version)?,
+            cluster_id: if version >= 2 {
+                reader.nullable_string(flexible)?
+            } else {
+                None
+            },
+            controller_id: if version >= 1 { reader.i32()? } else { -1 },
+            topics: reader.array(flexible, version)?,
+            cluster_authorized_operations: if (8..=10).contains(&version) {
+                reader.i32()?
+            } else {
+                i32::MIN
+            },
+            error_code: if version >= 13 {
+                ErrorCode(reader.i16()?)
+            } else {
+                ErrorCode::NONE
+            },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -120,17 +120,17 @@ impl Message for MetadataResponseBroker {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 9;
-        let mut it = Self::default();
-        it.node_id = reader.i32()?;
-        it.host = reader.string(flexible)?;
-        it.port = reader.i32()?;
-        if version >= 1 {
-            it.rack = reader.nullable_string(flexible)?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            node_id: reader.i32()?,
+            host: reader.string(flexible)?,
+            port: reader.i32()?,
+            rack: if version >= 1 {
+                reader.nullable_string(flexible)?
+            } else {
+                None
+            },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -184,23 +184,23 @@ impl Message for MetadataResponseTopic {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 9;
-        let mut it = Self::default();
-        it.error_code = ErrorCode(reader.i16()?);
-        it.name = nullable_if(version >= 12, reader.nullable_string(flexible)?)?;
-        if version >= 10 {
-            it.topic_id = reader.uuid()?;
-        }
-        if version >= 1 {
-            it.is_internal = reader.bool()?;
-        }
-        it.partitions = reader.array(flexible, version)?;
-        if version >= 8 {
-            it.topic_authorized_operations = reader.i32()?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            error_code: ErrorCode(reader.i16()?),
+            name: nullable_if(version >= 12, reader.nullable_string(flexible)?)?,
+            topic_id: if version >= 10 {
+                reader.uuid()?
+            } else {
+                Uuid::ZERO
+            },
+            is_internal: if version >= 1 { reader.bool()? } else { false },
+            partitions: reader.array(flexible, version)?,
+            topic_authorized_operations: if version >= 8 {
+                reader.i32()?
+            } else {
+                i32::MIN
+            },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -267,22 +267,20 @@ impl Message for MetadataResponsePartition {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 9;
-        let mut it = Self::default();
-        it.error_code = ErrorCode(reader.i16()?);
-        it.partition_index = reader.i32()?;
-        it.leader_id = reader.i32()?;
-        if version >= 7 {
-            it.leader_epoch = reader.i32()?;
-        }
-        it.replica_nodes = reader.list(flexible)?;
-        it.isr_nodes = reader.list(flexible)?;
-        if version >= 5 {
-            it.offline_replicas = reader.list(flexible)?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            error_code: ErrorCode(reader.i16()?),
+            partition_index: reader.i32()?,
+            leader_id: reader.i32()?,
+            leader_epoch: if version >= 7 { reader.i32()? } else { -1 },
+            replica_nodes: reader.list(flexible)?,
+            isr_nodes: reader.list(flexible)?,
+            offline_replicas: if version >= 5 {
+                reader.list(flexible)?
+            } else {
+                Vec::new()
+            },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -40,21 +40,19 @@ impl Message for OffsetCommitRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 8;
-        let mut it = Self::default();
-        it.group_id = reader.string(flexible)?;
-        it.generation_id_or_member_epoch = reader.i32()?;
-        it.member_id = reader.string(flexible)?;
-        if version >= 7 {
-            it.group_instance_id = reader.nullable_string(flexible)?;
-        }
-        if version <= 4 {
-            it.retention_time_ms = reader.i64()?;
-        }
-        it.topics = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            group_id: reader.string(flexible)?,
+            generation_id_or_member_epoch: reader.i32()?,
+            member_id: reader.string(flexible)?,
+            group_instance_id: if version >= 7 {
+                reader.nullable_string(flexible)?
+            } else {
+                None
+            },
+            retention_time_ms: if version <= 4 { reader.i64()? } else { -1 },
+            topics: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -102,18 +100,20 @@ impl Message for OffsetCommitRequestTopic {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 8;
-        let mut it = Self::default();
-        if version <= 9 {
-            it.name = reader.string(flexible)?;
-        }
-        if version >= 10 {
-            it.topic_id = reader.uuid()?;
-        }
-        it.partitions = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            name: if version <= 9 {
+                reader.string(flexible)?
+            } else {
+                Str::default()
+            },
+            topic_id: if version >= 10 {
+                reader.uuid()?
+            } else {
+                Uuid::ZERO
+            },
+            partitions: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -162,17 +162,13 @@ impl Message for OffsetCommitRequestPartition {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 8;
-        let mut it = Self::default();
-        it.partition_index = reader.i32()?;
-        it.committed_offset = reader.i64()?;
-        if version >= 6 {
-            it.committed_leader_epoch = reader.i32()?;
-        }
-        it.committed_metadata = reader.nullable_string(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            partition_index: reader.i32()?,
+            committed_offset: reader.i64()?,
+            committed_leader_epoch: if version >= 6 { reader.i32()? } else { -1 },
+            committed_metadata: reader.nullable_string(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -20,15 +20,11 @@ impl Message for OffsetCommitResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 8;
-        let mut it = Self::default();
-        if version >= 3 {
-            it.throttle_time_ms = reader.i32()?;
-        }
-        it.topics = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: if version >= 3 { reader.i32()? } else { 0 },
+            topics: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -64,18 +60,20 @@ impl Message for OffsetCommitResponseTopic {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 8;
-        let mut it = Self::default();
-        if version <= 9 {
-            it.name = reader.string(flexible)?;
-        }
-        if version >= 10 {
-            it.topic_id = reader.uuid()?;
-        }
-        it.partitions = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            name: if version <= 9 {
+                reader.string(flexible)?
+            } else {
+                Str::default()
+            },
+            topic_id: if version >= 10 {
+                reader.uuid()?
+            } else {
+                Uuid::ZERO
+            },
+            partitions: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -108,13 +106,11 @@ impl Message for OffsetCommitResponsePartition {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 8;
-        let mut it = Self::default();
-        it.partition_index = reader.i32()?;
-        it.error_code = ErrorCode(reader.i16()?);
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            partition_index: reader.i32()?,
+            error_code: ErrorCode(reader.i16()?),
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -16,10 +16,10 @@ impl Message for OffsetDeleteRequest {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.group_id = reader.string(false)?;
-        it.topics = reader.array(false, version)?;
-        Ok(it)
+        Ok(Self {
+            group_id: reader.string(false)?,
+            topics: reader.array(false, version)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -42,10 +42,10 @@ impl Message for OffsetDeleteRequestTopic {
     const SIZE_MIN: usize = 6;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(false)?;
-        it.partitions = reader.array(false, version)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(false)?,
+            partitions: reader.array(false, version)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -64,9 +64,9 @@ impl Message for OffsetDeleteRequestPartition {
     const SIZE_MIN: usize = 4;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.partition_index = reader.i32()?;
-        Ok(it)
+        Ok(Self {
+            partition_index: reader.i32()?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

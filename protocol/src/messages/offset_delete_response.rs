@@ -17,11 +17,11 @@ impl Message for OffsetDeleteResponse {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.error_code = ErrorCode(reader.i16()?);
-        it.throttle_time_ms = reader.i32()?;
-        it.topics = reader.array(false, version)?;
-        Ok(it)
+        Ok(Self {
+            error_code: ErrorCode(reader.i16()?),
+            throttle_time_ms: reader.i32()?,
+            topics: reader.array(false, version)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -45,10 +45,10 @@ impl Message for OffsetDeleteResponseTopic {
     const SIZE_MIN: usize = 6;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(false)?;
-        it.partitions = reader.array(false, version)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(false)?,
+            partitions: reader.array(false, version)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -68,10 +68,10 @@ impl Message for OffsetDeleteResponsePartition {
     const SIZE_MIN: usize = 6;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.partition_index = reader.i32()?;
-        it.error_code = ErrorCode(reader.i16()?);
-        Ok(it)
+        Ok(Self {
+            partition_index: reader.i32()?,
+            error_code: ErrorCode(reader.i16()?),
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -37,23 +37,25 @@ impl Message for OffsetFetchRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 6;
-        let mut it = Self::default();
-        if version <= 7 {
-            it.group_id = reader.string(flexible)?;
-        }
-        if version <= 7 {
-            it.topics = nullable_if(version >= 2, reader.nullable_array(flexible, version)?)?;
-        }
-        if version >= 8 {
-            it.groups = reader.array(true, version)?;
-        }
-        if version >= 7 {
-            it.require_stable = reader.bool()?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            group_id: if version <= 7 {
+                reader.string(flexible)?
+            } else {
+                Str::default()
+            },
+            topics: if version <= 7 {
+                nullable_if(version >= 2, reader.nullable_array(flexible, version)?)?
+            } else {
+                Some(Vec::new())
+            },
+            groups: if version >= 8 {
+                reader.array(true, version)?
+            } else {
+                Vec::new()
+            },
+            require_stable: if version >= 7 { reader.bool()? } else { false },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -108,13 +110,11 @@ impl Message for OffsetFetchRequestTopic {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 6;
-        let mut it = Self::default();
-        it.name = reader.string(flexible)?;
-        it.partition_indexes = reader.list(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            name: reader.string(flexible)?,
+            partition_indexes: reader.list(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -159,17 +159,17 @@ impl Message for OffsetFetchRequestGroup {
     const SIZE_MIN: usize = 3;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.group_id = reader.string(true)?;
-        if version >= 9 {
-            it.member_id = reader.nullable_string(true)?;
-        }
-        if version >= 9 {
-            it.member_epoch = reader.i32()?;
-        }
-        it.topics = reader.nullable_array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            group_id: reader.string(true)?,
+            member_id: if version >= 9 {
+                reader.nullable_string(true)?
+            } else {
+                None
+            },
+            member_epoch: if version >= 9 { reader.i32()? } else { -1 },
+            topics: reader.nullable_array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -201,16 +201,20 @@ impl Message for OffsetFetchRequestTopics {
     const SIZE_MIN: usize = 3;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        if version <= 9 {
-            it.name = reader.string(true)?;
-        }
-        if version >= 10 {
-            it.topic_id = reader.uuid()?;
-        }
-        it.partition_indexes = reader.list(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: if version <= 9 {
+                reader.string(true)?
+            } else {
+                Str::default()
+            },
+            topic_id: if version >= 10 {
+                reader.uuid()?
+            } else {
+                Uuid::ZERO
+            },
+            partition_indexes: reader.list(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -25,23 +25,25 @@ impl Message for OffsetFetchResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 6;
-        let mut it = Self::default();
-        if version >= 3 {
-            it.throttle_time_ms = reader.i32()?;
-        }
-        if version <= 7 {
-            it.topics = reader.array(flexible, version)?;
-        }
-        if (2..=7).contains(&version) {
-            it.error_code = ErrorCode(reader.i16()?);
-        }
-        if version >= 8 {
-            it.groups = reader.array(true, version)?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: if version >= 3 { reader.i32()? } else { 0 },
+            topics: if version <= 7 {
+                reader.array(flexible, version)?
+            } else {
+                Vec::new()
+            },
+            error_code: if (2..=7).contains(&version) {
+                ErrorCode(reader.i16()?)
+            } else {
+                ErrorCode::NONE
+            },
+            groups: if version >= 8 {
+                reader.array(true, version)?
+            } else {
+                Vec::new()
+            },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -87,13 +89,11 @@ impl Message for OffsetFetchResponseTopic {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 6;
-        let mut it = Self::default();
-        it.name = reader.string(flexible)?;
-        it.partitions = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            name: reader.string(flexible)?,
+            partitions: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -140,18 +140,14 @@ impl Message for OffsetFetchResponsePartition {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 6;
-        let mut it = Self::default();
-        it.partition_index = reader.i32()?;
-        it.committed_offset = reader.i64()?;
-        if version >= 5 {
-            it.committed_leader_epoch = reader.i32()?;
-        }
-        it.metadata = reader.nullable_string(flexible)?;
-        it.error_code = ErrorCode(reader.i16()?);
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            partition_index: reader.i32()?,
+            committed_offset: reader.i64()?,
+            committed_leader_epoch: if version >= 5 { reader.i32()? } else { -1 },
+            metadata: reader.nullable_string(flexible)?,
+            error_code: ErrorCode(reader.i16()?),
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -185,12 +181,12 @@ impl Message for OffsetFetchResponseGroup {
     const SIZE_MIN: usize = 5;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.group_id = reader.string(true)?;
-        it.topics = reader.array(true, version)?;
-        it.error_code = ErrorCode(reader.i16()?);
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            group_id: reader.string(true)?,
+            topics: reader.array(true, version)?,
+            error_code: ErrorCode(reader.i16()?),
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -217,16 +213,20 @@ impl Message for OffsetFetchResponseTopics {
     const SIZE_MIN: usize = 3;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        if version <= 9 {
-            it.name = reader.string(true)?;
-        }
-        if version >= 10 {
-            it.topic_id = reader.uuid()?;
-        }
-        it.partitions = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: if version <= 9 {
+                reader.string(true)?
+            } else {
+                Str::default()
+            },
+            topic_id: if version >= 10 {
+                reader.uuid()?
+            } else {
+                Uuid::ZERO
+            },
+            partitions: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -272,14 +272,14 @@ impl Message for OffsetFetchResponsePartitions {
     const SIZE_MIN: usize = 20;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.partition_index = reader.i32()?;
-        it.committed_offset = reader.i64()?;
-        it.committed_leader_epoch = reader.i32()?;
-        it.metadata = reader.nullable_string(true)?;
-        it.error_code = ErrorCode(reader.i16()?);
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            partition_index: reader.i32()?,
+            committed_offset: reader.i64()?,
+            committed_leader_epoch: reader.i32()?,
+            metadata: reader.nullable_string(true)?,
+            error_code: ErrorCode(reader.i16()?),
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

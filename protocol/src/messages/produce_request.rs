@@ -21,15 +21,13 @@ impl Message for ProduceRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 9;
-        let mut it = Self::default();
-        it.transactional_id = reader.nullable_string(flexible)?;
-        it.acks = reader.i16()?;
-        it.timeout_ms = reader.i32()?;
-        it.topic_data = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            transactional_id: reader.nullable_string(flexible)?,
+            acks: reader.i16()?,
+            timeout_ms: reader.i32()?,
+            topic_data: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -65,18 +63,20 @@ impl Message for TopicProduceData {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 9;
-        let mut it = Self::default();
-        if version <= 12 {
-            it.name = reader.string(flexible)?;
-        }
-        if version >= 13 {
-            it.topic_id = reader.uuid()?;
-        }
-        it.partition_data = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            name: if version <= 12 {
+                reader.string(flexible)?
+            } else {
+                Str::default()
+            },
+            topic_id: if version >= 13 {
+                reader.uuid()?
+            } else {
+                Uuid::ZERO
+            },
+            partition_data: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -109,13 +109,11 @@ impl Message for PartitionProduceData {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 9;
-        let mut it = Self::default();
-        it.index = reader.i32()?;
-        it.records = reader.records(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            index: reader.i32()?,
+            records: reader.records(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

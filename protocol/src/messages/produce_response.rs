@@ -21,16 +21,18 @@ impl Message for ProduceResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 9;
-        let mut it = Self::default();
-        it.responses = reader.array(flexible, version)?;
-        it.throttle_time_ms = reader.i32()?;
+        let mut it = Self {
+            responses: reader.array(flexible, version)?,
+            throttle_time_ms: reader.i32()?,
+            node_endpoints: Vec::new(),
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         if flexible {
             let mut tags = reader.tags()?;
             while let Some(tag) = reader.next_tag(&mut tags)? {
                 match tag {
                     0 if version < 10 => return Err(DecodeError::TagNotInVersion { tag, version }),
                     0 => it.node_endpoints = reader.array(true, version)?,
-
                     _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
                 }
                 reader.end_tag(&tags, tag)?;
@@ -80,18 +82,20 @@ impl Message for TopicProduceResponse {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 9;
-        let mut it = Self::default();
-        if version <= 12 {
-            it.name = reader.string(flexible)?;
-        }
-        if version >= 13 {
-            it.topic_id = reader.uuid()?;
-        }
-        it.partition_responses = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            name: if version <= 12 {
+                reader.string(flexible)?
+            } else {
+                Str::default()
+            },
+            topic_id: if version >= 13 {
+                reader.uuid()?
+            } else {
+                Uuid::ZERO
+            },
+            partition_responses: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -151,27 +155,31 @@ impl Message for PartitionProduceResponse {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 9;
-        let mut it = Self::default();
-        it.index = reader.i32()?;
-        it.error_code = ErrorCode(reader.i16()?);
-        it.base_offset = reader.i64()?;
-        it.log_append_time_ms = reader.i64()?;
-        if version >= 5 {
-            it.log_start_offset = reader.i64()?;
-        }
-        if version >= 8 {
-            it.record_errors = reader.array(flexible, version)?;
-        }
-        if version >= 8 {
-            it.error_message = reader.nullable_string(flexible)?;
-        }
+        let mut it = Self {
+            index: reader.i32()?,
+            error_code: ErrorCode(reader.i16()?),
+            base_offset: reader.i64()?,
+            log_append_time_ms: reader.i64()?,
+            log_start_offset: if version >= 5 { reader.i64()? } else { -1 },
+            record_errors: if version >= 8 {
+                reader.array(flexible, version)?
+            } else {
+                Vec::new()
+            },
+            error_message: if version >= 8 {
+                reader.nullable_string(flexible)?
+            } else {
+                None
+            },
+            current_leader: LeaderIdAndEpoch::default(),
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         if flexible {
             let mut tags = reader.tags()?;
             while let Some(tag) = reader.next_tag(&mut tags)? {
                 match tag {
                     0 if version < 10 => return Err(DecodeError::TagNotInVersion { tag, version }),
                     0 => it.current_leader = LeaderIdAndEpoch::decode(reader, version)?,
-
                     _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
                 }
                 reader.end_tag(&tags, tag)?;
@@ -229,13 +237,11 @@ impl Message for BatchIndexAndErrorMessage {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 9;
-        let mut it = Self::default();
-        it.batch_index = reader.i32()?;
-        it.batch_index_error_message = reader.nullable_string(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            batch_index: reader.i32()?,
+            batch_index_error_message: reader.nullable_string(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -275,11 +281,11 @@ impl Message for LeaderIdAndEpoch {
     const SIZE_MIN: usize = 9;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.leader_id = reader.i32()?;
-        it.leader_epoch = reader.i32()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            leader_id: reader.i32()?,
+            leader_epoch: reader.i32()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -304,13 +310,13 @@ impl Message for NodeEndpoint {
     const SIZE_MIN: usize = 11;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.node_id = reader.i32()?;
-        it.host = reader.string(true)?;
-        it.port = reader.i32()?;
-        it.rack = reader.nullable_string(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            node_id: reader.i32()?,
+            host: reader.string(true)?,
+            port: reader.i32()?,
+            rack: reader.nullable_string(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -16,10 +16,10 @@ impl Message for ProducerSnapshot {
         if !(1..=1).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.crc = reader.u32()?;
-        it.producer_entries = reader.array(false, version)?;
-        Ok(it)
+        Ok(Self {
+            crc: reader.u32()?,
+            producer_entries: reader.array(false, version)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -48,16 +48,16 @@ impl Message for ProducerEntry {
     const SIZE_MIN: usize = 46;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.producer_id = reader.i64()?;
-        it.epoch = reader.i16()?;
-        it.last_sequence = reader.i32()?;
-        it.last_offset = reader.i64()?;
-        it.offset_delta = reader.i32()?;
-        it.timestamp = reader.i64()?;
-        it.coordinator_epoch = reader.i32()?;
-        it.current_txn_first_offset = reader.i64()?;
-        Ok(it)
+        Ok(Self {
+            producer_id: reader.i64()?,
+            epoch: reader.i16()?,
+            last_sequence: reader.i32()?,
+            last_offset: reader.i64()?,
+            offset_delta: reader.i32()?,
+            timestamp: reader.i64()?,
+            coordinator_epoch: reader.i32()?,
+            current_txn_first_offset: reader.i64()?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -20,14 +20,14 @@ impl Message for PushTelemetryRequest {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.client_instance_id = reader.uuid()?;
-        it.subscription_id = reader.i32()?;
-        it.terminating = reader.bool()?;
-        it.compression_type = reader.i8()?;
-        it.metrics = reader.bytes(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            client_instance_id: reader.uuid()?,
+            subscription_id: reader.i32()?,
+            terminating: reader.bool()?,
+            compression_type: reader.i8()?,
+            metrics: reader.bytes(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

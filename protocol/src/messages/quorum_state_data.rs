@@ -45,24 +45,28 @@ impl Message for QuorumStateData {
         if !(0..=1).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        if version <= 0 {
-            it.cluster_id = reader.string(true)?;
-        }
-        it.leader_id = reader.i32()?;
-        it.leader_epoch = reader.i32()?;
-        it.voted_id = reader.i32()?;
-        if version >= 1 {
-            it.voted_directory_id = reader.uuid()?;
-        }
-        if version <= 0 {
-            it.applied_offset = reader.i64()?;
-        }
-        if version <= 0 {
-            it.current_voters = reader.nullable_array(true, version)?;
-        }
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            cluster_id: if version <= 0 {
+                reader.string(true)?
+            } else {
+                Str::default()
+            },
+            leader_id: reader.i32()?,
+            leader_epoch: reader.i32()?,
+            voted_id: reader.i32()?,
+            voted_directory_id: if version >= 1 {
+                reader.uuid()?
+            } else {
+                Uuid::ZERO
+            },
+            applied_offset: if version <= 0 { reader.i64()? } else { 0 },
+            current_voters: if version <= 0 {
+                reader.nullable_array(true, version)?
+            } else {
+                Some(Vec::new())
+            },
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -118,10 +122,10 @@ impl Message for Voter {
     const SIZE_MIN: usize = 5;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.voter_id = reader.i32()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            voter_id: reader.i32()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -19,13 +19,11 @@ impl Message for RenewDelegationTokenRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.hmac = reader.bytes(flexible)?;
-        it.renew_period_ms = reader.i64()?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            hmac: reader.bytes(flexible)?,
+            renew_period_ms: reader.i64()?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -34,15 +34,13 @@ impl Message for RequestHeader {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.request_api_key = reader.i16()?;
-        it.request_api_version = reader.i16()?;
-        it.correlation_id = reader.i32()?;
-        it.client_id = reader.nullable_string(false)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            request_api_key: reader.i16()?,
+            request_api_version: reader.i16()?,
+            correlation_id: reader.i32()?,
+            client_id: reader.nullable_string(false)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -37,17 +37,13 @@ impl Message for SaslAuthenticateResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 2;
-        let mut it = Self::default();
-        it.error_code = ErrorCode(reader.i16()?);
-        it.error_message = reader.nullable_string(flexible)?;
-        it.auth_bytes = reader.bytes(flexible)?;
-        if version >= 1 {
-            it.session_lifetime_ms = reader.i64()?;
-        }
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            error_code: ErrorCode(reader.i16()?),
+            error_message: reader.nullable_string(flexible)?,
+            auth_bytes: reader.bytes(flexible)?,
+            session_lifetime_ms: if version >= 1 { reader.i64()? } else { 0 },
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -15,9 +15,9 @@ impl Message for SaslHandshakeRequest {
         if !(0..=1).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.mechanism = reader.string(false)?;
-        Ok(it)
+        Ok(Self {
+            mechanism: reader.string(false)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -16,10 +16,10 @@ impl Message for SaslHandshakeResponse {
         if !(0..=1).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.error_code = ErrorCode(reader.i16()?);
-        it.mechanisms = reader.list(false)?;
-        Ok(it)
+        Ok(Self {
+            error_code: ErrorCode(reader.i16()?),
+            mechanisms: reader.list(false)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -52,25 +52,21 @@ impl Message for ShareFetchRequest {
         if !(1..=2).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.group_id = reader.nullable_string(true)?;
-        it.member_id = reader.nullable_string(true)?;
-        it.share_session_epoch = reader.i32()?;
-        it.max_wait_ms = reader.i32()?;
-        it.min_bytes = reader.i32()?;
-        it.max_bytes = reader.i32()?;
-        it.max_records = reader.i32()?;
-        it.batch_size = reader.i32()?;
-        if version >= 2 {
-            it.share_acquire_mode = reader.i8()?;
-        }
-        if version >= 2 {
-            it.is_renew_ack = reader.bool()?;
-        }
-        it.topics = reader.array(true, version)?;
-        it.forgotten_topics_data = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            group_id: reader.nullable_string(true)?,
+            member_id: reader.nullable_string(true)?,
+            share_session_epoch: reader.i32()?,
+            max_wait_ms: reader.i32()?,
+            min_bytes: reader.i32()?,
+            max_bytes: reader.i32()?,
+            max_records: reader.i32()?,
+            batch_size: reader.i32()?,
+            share_acquire_mode: if version >= 2 { reader.i8()? } else { 0 },
+            is_renew_ack: if version >= 2 { reader.bool()? } else { false },
+            topics: reader.array(true, version)?,
+            forgotten_topics_data: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -111,11 +107,11 @@ impl Message for FetchTopic {
     const SIZE_MIN: usize = 18;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.topic_id = reader.uuid()?;
-        it.partitions = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            topic_id: reader.uuid()?,
+            partitions: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -137,11 +133,11 @@ impl Message for FetchPartition {
     const SIZE_MIN: usize = 6;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.partition_index = reader.i32()?;
-        it.acknowledgement_batches = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            partition_index: reader.i32()?,
+            acknowledgement_batches: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -164,12 +160,12 @@ impl Message for AcknowledgementBatch {
     const SIZE_MIN: usize = 18;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.first_offset = reader.i64()?;
-        it.last_offset = reader.i64()?;
-        it.acknowledge_types = reader.list(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            first_offset: reader.i64()?,
+            last_offset: reader.i64()?,
+            acknowledge_types: reader.list(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -192,11 +188,11 @@ impl Message for ForgottenTopic {
     const SIZE_MIN: usize = 18;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.topic_id = reader.uuid()?;
-        it.partitions = reader.list(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            topic_id: reader.uuid()?,
+            partitions: reader.list(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

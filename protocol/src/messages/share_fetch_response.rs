@@ -24,15 +24,15 @@ impl Message for ShareFetchResponse {
         if !(1..=2).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.throttle_time_ms = reader.i32()?;
-        it.error_code = ErrorCode(reader.i16()?);
-        it.error_message = reader.nullable_string(true)?;
-        it.acquisition_lock_timeout_ms = reader.i32()?;
-        it.responses = reader.array(true, version)?;
-        it.node_endpoints = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: reader.i32()?,
+            error_code: ErrorCode(reader.i16()?),
+            error_message: reader.nullable_string(true)?,
+            acquisition_lock_timeout_ms: reader.i32()?,
+            responses: reader.array(true, version)?,
+            node_endpoints: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -61,11 +61,11 @@ impl Message for ShareFetchableTopicResponse {
     const SIZE_MIN: usize = 18;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.topic_id = reader.uuid()?;
-        it.partitions = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            topic_id: reader.uuid()?,
+            partitions: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -93,17 +93,17 @@ impl Message for PartitionData {
     const SIZE_MIN: usize = 22;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.partition_index = reader.i32()?;
-        it.error_code = ErrorCode(reader.i16()?);
-        it.error_message = reader.nullable_string(true)?;
-        it.acknowledge_error_code = ErrorCode(reader.i16()?);
-        it.acknowledge_error_message = reader.nullable_string(true)?;
-        it.current_leader = LeaderIdAndEpoch::decode(reader, version)?;
-        it.records = nullable_if(false, reader.records(true)?)?;
-        it.acquired_records = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            partition_index: reader.i32()?,
+            error_code: ErrorCode(reader.i16()?),
+            error_message: reader.nullable_string(true)?,
+            acknowledge_error_code: ErrorCode(reader.i16()?),
+            acknowledge_error_message: reader.nullable_string(true)?,
+            current_leader: LeaderIdAndEpoch::decode(reader, version)?,
+            records: nullable_if(false, reader.records(true)?)?,
+            acquired_records: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -132,11 +132,11 @@ impl Message for LeaderIdAndEpoch {
     const SIZE_MIN: usize = 9;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.leader_id = reader.i32()?;
-        it.leader_epoch = reader.i32()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            leader_id: reader.i32()?,
+            leader_epoch: reader.i32()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -159,12 +159,12 @@ impl Message for AcquiredRecords {
     const SIZE_MIN: usize = 19;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.first_offset = reader.i64()?;
-        it.last_offset = reader.i64()?;
-        it.delivery_count = reader.i16()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            first_offset: reader.i64()?,
+            last_offset: reader.i64()?,
+            delivery_count: reader.i16()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -189,13 +189,13 @@ impl Message for NodeEndpoint {
     const SIZE_MIN: usize = 11;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.node_id = reader.i32()?;
-        it.host = reader.string(true)?;
-        it.port = reader.i32()?;
-        it.rack = reader.nullable_string(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            node_id: reader.i32()?,
+            host: reader.string(true)?,
+            port: reader.i32()?,
+            rack: reader.nullable_string(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

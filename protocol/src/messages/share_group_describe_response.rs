@@ -17,11 +17,11 @@ impl Message for ShareGroupDescribeResponse {
         if !(1..=1).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.throttle_time_ms = reader.i32()?;
-        it.groups = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: reader.i32()?,
+            groups: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -71,18 +71,18 @@ impl Message for DescribedGroup {
     const SIZE_MIN: usize = 20;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.error_code = ErrorCode(reader.i16()?);
-        it.error_message = reader.nullable_string(true)?;
-        it.group_id = reader.string(true)?;
-        it.group_state = reader.string(true)?;
-        it.group_epoch = reader.i32()?;
-        it.assignment_epoch = reader.i32()?;
-        it.assignor_name = reader.string(true)?;
-        it.members = reader.array(true, version)?;
-        it.authorized_operations = reader.i32()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            error_code: ErrorCode(reader.i16()?),
+            error_message: reader.nullable_string(true)?,
+            group_id: reader.string(true)?,
+            group_state: reader.string(true)?,
+            group_epoch: reader.i32()?,
+            assignment_epoch: reader.i32()?,
+            assignor_name: reader.string(true)?,
+            members: reader.array(true, version)?,
+            authorized_operations: reader.i32()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -116,16 +116,16 @@ impl Message for Member {
     const SIZE_MIN: usize = 12;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.member_id = reader.string(true)?;
-        it.rack_id = reader.nullable_string(true)?;
-        it.member_epoch = reader.i32()?;
-        it.client_id = reader.string(true)?;
-        it.client_host = reader.string(true)?;
-        it.subscribed_topic_names = reader.list(true)?;
-        it.assignment = Assignment::decode(reader, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            member_id: reader.string(true)?,
+            rack_id: reader.nullable_string(true)?,
+            member_epoch: reader.i32()?,
+            client_id: reader.string(true)?,
+            client_host: reader.string(true)?,
+            subscribed_topic_names: reader.list(true)?,
+            assignment: Assignment::decode(reader, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -151,10 +151,10 @@ impl Message for Assignment {
     const SIZE_MIN: usize = 2;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.topic_partitions = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            topic_partitions: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -176,12 +176,12 @@ impl Message for TopicPartitions {
     const SIZE_MIN: usize = 19;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.topic_id = reader.uuid()?;
-        it.topic_name = reader.string(true)?;
-        it.partitions = reader.list(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            topic_id: reader.uuid()?,
+            topic_name: reader.string(true)?,
+            partitions: reader.list(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -20,14 +20,14 @@ impl Message for ShareGroupHeartbeatRequest {
         if !(1..=1).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.group_id = reader.string(true)?;
-        it.member_id = reader.string(true)?;
-        it.member_epoch = reader.i32()?;
-        it.rack_id = reader.nullable_string(true)?;
-        it.subscribed_topic_names = reader.nullable_list(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            group_id: reader.string(true)?,
+            member_id: reader.string(true)?,
+            member_epoch: reader.i32()?,
+            rack_id: reader.nullable_string(true)?,
+            subscribed_topic_names: reader.nullable_list(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -17,11 +17,11 @@ impl Message for StreamsGroupDescribeResponse {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.throttle_time_ms = reader.i32()?;
-        it.groups = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: reader.i32()?,
+            groups: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -71,18 +71,18 @@ impl Message for DescribedGroup {
     const SIZE_MIN: usize = 20;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.error_code = ErrorCode(reader.i16()?);
-        it.error_message = reader.nullable_string(true)?;
-        it.group_id = reader.string(true)?;
-        it.group_state = reader.string(true)?;
-        it.group_epoch = reader.i32()?;
-        it.assignment_epoch = reader.i32()?;
-        it.topology = reader.nullable_struct(version)?;
-        it.members = reader.array(true, version)?;
-        it.authorized_operations = reader.i32()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            error_code: ErrorCode(reader.i16()?),
+            error_message: reader.nullable_string(true)?,
+            group_id: reader.string(true)?,
+            group_state: reader.string(true)?,
+            group_epoch: reader.i32()?,
+            assignment_epoch: reader.i32()?,
+            topology: reader.nullable_struct(version)?,
+            members: reader.array(true, version)?,
+            authorized_operations: reader.i32()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -111,11 +111,11 @@ impl Message for Topology {
     const SIZE_MIN: usize = 6;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.epoch = reader.i32()?;
-        it.subtopologies = reader.nullable_array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            epoch: reader.i32()?,
+            subtopologies: reader.nullable_array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -140,14 +140,14 @@ impl Message for Subtopology {
     const SIZE_MIN: usize = 6;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.subtopology_id = reader.string(true)?;
-        it.source_topics = reader.list(true)?;
-        it.repartition_sink_topics = reader.list(true)?;
-        it.state_changelog_topics = reader.array(true, version)?;
-        it.repartition_source_topics = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            subtopology_id: reader.string(true)?,
+            source_topics: reader.list(true)?,
+            repartition_sink_topics: reader.list(true)?,
+            state_changelog_topics: reader.array(true, version)?,
+            repartition_source_topics: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -174,13 +174,13 @@ impl Message for TopicInfo {
     const SIZE_MIN: usize = 9;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(true)?;
-        it.partitions = reader.i32()?;
-        it.replication_factor = reader.i16()?;
-        it.topic_configs = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(true)?,
+            partitions: reader.i32()?,
+            replication_factor: reader.i16()?,
+            topic_configs: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -204,11 +204,11 @@ impl Message for KeyValue {
     const SIZE_MIN: usize = 3;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.key = reader.string(true)?;
-        it.value = reader.string(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            key: reader.string(true)?,
+            value: reader.string(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -243,24 +243,24 @@ impl Message for Member {
     const SIZE_MIN: usize = 28;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.member_id = reader.string(true)?;
-        it.member_epoch = reader.i32()?;
-        it.instance_id = reader.nullable_string(true)?;
-        it.rack_id = reader.nullable_string(true)?;
-        it.client_id = reader.string(true)?;
-        it.client_host = reader.string(true)?;
-        it.topology_epoch = reader.i32()?;
-        it.process_id = reader.string(true)?;
-        it.user_endpoint = reader.nullable_struct(version)?;
-        it.client_tags = reader.array(true, version)?;
-        it.task_offsets = reader.array(true, version)?;
-        it.task_end_offsets = reader.array(true, version)?;
-        it.assignment = Assignment::decode(reader, version)?;
-        it.target_assignment = Assignment::decode(reader, version)?;
-        it.is_classic = reader.bool()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            member_id: reader.string(true)?,
+            member_epoch: reader.i32()?,
+            instance_id: reader.nullable_string(true)?,
+            rack_id: reader.nullable_string(true)?,
+            client_id: reader.string(true)?,
+            client_host: reader.string(true)?,
+            topology_epoch: reader.i32()?,
+            process_id: reader.string(true)?,
+            user_endpoint: reader.nullable_struct(version)?,
+            client_tags: reader.array(true, version)?,
+            task_offsets: reader.array(true, version)?,
+            task_end_offsets: reader.array(true, version)?,
+            assignment: Assignment::decode(reader, version)?,
+            target_assignment: Assignment::decode(reader, version)?,
+            is_classic: reader.bool()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -295,11 +295,11 @@ impl Message for Endpoint {
     const SIZE_MIN: usize = 4;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.host = reader.string(true)?;
-        it.port = reader.u16()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            host: reader.string(true)?,
+            port: reader.u16()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -322,12 +322,12 @@ impl Message for TaskOffset {
     const SIZE_MIN: usize = 14;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.subtopology_id = reader.string(true)?;
-        it.partition = reader.i32()?;
-        it.offset = reader.i64()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            subtopology_id: reader.string(true)?,
+            partition: reader.i32()?,
+            offset: reader.i64()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -351,12 +351,12 @@ impl Message for Assignment {
     const SIZE_MIN: usize = 4;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.active_tasks = reader.array(true, version)?;
-        it.standby_tasks = reader.array(true, version)?;
-        it.warmup_tasks = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            active_tasks: reader.array(true, version)?,
+            standby_tasks: reader.array(true, version)?,
+            warmup_tasks: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -379,11 +379,11 @@ impl Message for TaskIds {
     const SIZE_MIN: usize = 3;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.subtopology_id = reader.string(true)?;
-        it.partitions = reader.list(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            subtopology_id: reader.string(true)?,
+            partitions: reader.list(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -58,26 +58,26 @@ impl Message for StreamsGroupHeartbeatRequest {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.group_id = reader.string(true)?;
-        it.member_id = reader.string(true)?;
-        it.member_epoch = reader.i32()?;
-        it.endpoint_information_epoch = reader.i32()?;
-        it.instance_id = reader.nullable_string(true)?;
-        it.rack_id = reader.nullable_string(true)?;
-        it.rebalance_timeout_ms = reader.i32()?;
-        it.topology = reader.nullable_struct(version)?;
-        it.active_tasks = reader.nullable_array(true, version)?;
-        it.standby_tasks = reader.nullable_array(true, version)?;
-        it.warmup_tasks = reader.nullable_array(true, version)?;
-        it.process_id = reader.nullable_string(true)?;
-        it.user_endpoint = reader.nullable_struct(version)?;
-        it.client_tags = reader.nullable_array(true, version)?;
-        it.task_offsets = reader.nullable_array(true, version)?;
-        it.task_end_offsets = reader.nullable_array(true, version)?;
-        it.shutdown_application = reader.bool()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            group_id: reader.string(true)?,
+            member_id: reader.string(true)?,
+            member_epoch: reader.i32()?,
+            endpoint_information_epoch: reader.i32()?,
+            instance_id: reader.nullable_string(true)?,
+            rack_id: reader.nullable_string(true)?,
+            rebalance_timeout_ms: reader.i32()?,
+            topology: reader.nullable_struct(version)?,
+            active_tasks: reader.nullable_array(true, version)?,
+            standby_tasks: reader.nullable_array(true, version)?,
+            warmup_tasks: reader.nullable_array(true, version)?,
+            process_id: reader.nullable_string(true)?,
+            user_endpoint: reader.nullable_struct(version)?,
+            client_tags: reader.nullable_array(true, version)?,
+            task_offsets: reader.nullable_array(true, version)?,
+            task_end_offsets: reader.nullable_array(true, version)?,
+            shutdown_application: reader.bool()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -117,11 +117,11 @@ impl Message for Topology {
     const SIZE_MIN: usize = 6;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.epoch = reader.i32()?;
-        it.subtopologies = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            epoch: reader.i32()?,
+            subtopologies: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -148,16 +148,16 @@ impl Message for Subtopology {
     const SIZE_MIN: usize = 8;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.subtopology_id = reader.string(true)?;
-        it.source_topics = reader.list(true)?;
-        it.source_topic_regex = reader.list(true)?;
-        it.state_changelog_topics = reader.array(true, version)?;
-        it.repartition_sink_topics = reader.list(true)?;
-        it.repartition_source_topics = reader.array(true, version)?;
-        it.copartition_groups = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            subtopology_id: reader.string(true)?,
+            source_topics: reader.list(true)?,
+            source_topic_regex: reader.list(true)?,
+            state_changelog_topics: reader.array(true, version)?,
+            repartition_sink_topics: reader.list(true)?,
+            repartition_source_topics: reader.array(true, version)?,
+            copartition_groups: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -186,13 +186,13 @@ impl Message for TopicInfo {
     const SIZE_MIN: usize = 9;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(true)?;
-        it.partitions = reader.i32()?;
-        it.replication_factor = reader.i16()?;
-        it.topic_configs = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(true)?,
+            partitions: reader.i32()?,
+            replication_factor: reader.i16()?,
+            topic_configs: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -216,11 +216,11 @@ impl Message for KeyValue {
     const SIZE_MIN: usize = 3;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.key = reader.string(true)?;
-        it.value = reader.string(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            key: reader.string(true)?,
+            value: reader.string(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -243,12 +243,12 @@ impl Message for CopartitionGroup {
     const SIZE_MIN: usize = 4;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.source_topics = reader.list(true)?;
-        it.source_topic_regex = reader.list(true)?;
-        it.repartition_source_topics = reader.list(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            source_topics: reader.list(true)?,
+            source_topic_regex: reader.list(true)?,
+            repartition_source_topics: reader.list(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -271,11 +271,11 @@ impl Message for TaskIds {
     const SIZE_MIN: usize = 3;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.subtopology_id = reader.string(true)?;
-        it.partitions = reader.list(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            subtopology_id: reader.string(true)?,
+            partitions: reader.list(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -297,11 +297,11 @@ impl Message for Endpoint {
     const SIZE_MIN: usize = 4;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.host = reader.string(true)?;
-        it.port = reader.u16()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            host: reader.string(true)?,
+            port: reader.u16()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -324,12 +324,12 @@ impl Message for TaskOffset {
     const SIZE_MIN: usize = 14;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.subtopology_id = reader.string(true)?;
-        it.partition = reader.i32()?;
-        it.offset = reader.i64()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            subtopology_id: reader.string(true)?,
+            partition: reader.i32()?,
+            offset: reader.i64()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -52,23 +52,23 @@ impl Message for StreamsGroupHeartbeatResponse {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.throttle_time_ms = reader.i32()?;
-        it.error_code = ErrorCode(reader.i16()?);
-        it.error_message = reader.nullable_string(true)?;
-        it.member_id = reader.string(true)?;
-        it.member_epoch = reader.i32()?;
-        it.heartbeat_interval_ms = reader.i32()?;
-        it.acceptable_recovery_lag = reader.i32()?;
-        it.task_offset_interval_ms = reader.i32()?;
-        it.status = reader.nullable_array(true, version)?;
-        it.active_tasks = reader.nullable_array(true, version)?;
-        it.standby_tasks = reader.nullable_array(true, version)?;
-        it.warmup_tasks = reader.nullable_array(true, version)?;
-        it.endpoint_information_epoch = reader.i32()?;
-        it.partitions_by_user_endpoint = reader.nullable_array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: reader.i32()?,
+            error_code: ErrorCode(reader.i16()?),
+            error_message: reader.nullable_string(true)?,
+            member_id: reader.string(true)?,
+            member_epoch: reader.i32()?,
+            heartbeat_interval_ms: reader.i32()?,
+            acceptable_recovery_lag: reader.i32()?,
+            task_offset_interval_ms: reader.i32()?,
+            status: reader.nullable_array(true, version)?,
+            active_tasks: reader.nullable_array(true, version)?,
+            standby_tasks: reader.nullable_array(true, version)?,
+            warmup_tasks: reader.nullable_array(true, version)?,
+            endpoint_information_epoch: reader.i32()?,
+            partitions_by_user_endpoint: reader.nullable_array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -105,11 +105,11 @@ impl Message for Status {
     const SIZE_MIN: usize = 3;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.status_code = reader.i8()?;
-        it.status_detail = reader.string(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            status_code: reader.i8()?,
+            status_detail: reader.string(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -131,11 +131,11 @@ impl Message for TaskIds {
     const SIZE_MIN: usize = 3;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.subtopology_id = reader.string(true)?;
-        it.partitions = reader.list(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            subtopology_id: reader.string(true)?,
+            partitions: reader.list(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -158,12 +158,12 @@ impl Message for EndpointToPartitions {
     const SIZE_MIN: usize = 7;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.user_endpoint = Endpoint::decode(reader, version)?;
-        it.active_partitions = reader.array(true, version)?;
-        it.standby_partitions = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            user_endpoint: Endpoint::decode(reader, version)?,
+            active_partitions: reader.array(true, version)?,
+            standby_partitions: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -186,11 +186,11 @@ impl Message for Endpoint {
     const SIZE_MIN: usize = 4;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.host = reader.string(true)?;
-        it.port = reader.u16()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            host: reader.string(true)?,
+            port: reader.u16()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -212,11 +212,11 @@ impl Message for TopicPartition {
     const SIZE_MIN: usize = 3;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.topic = reader.string(true)?;
-        it.partitions = reader.list(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            topic: reader.string(true)?,
+            partitions: reader.list(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -27,24 +27,28 @@ impl Message for SyncGroupRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 4;
-        let mut it = Self::default();
-        it.group_id = reader.string(flexible)?;
-        it.generation_id = reader.i32()?;
-        it.member_id = reader.string(flexible)?;
-        if version >= 3 {
-            it.group_instance_id = reader.nullable_string(flexible)?;
-        }
-        if version >= 5 {
-            it.protocol_type = reader.nullable_string(true)?;
-        }
-        if version >= 5 {
-            it.protocol_name = reader.nullable_string(true)?;
-        }
-        it.assignments = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            group_id: reader.string(flexible)?,
+            generation_id: reader.i32()?,
+            member_id: reader.string(flexible)?,
+            group_instance_id: if version >= 3 {
+                reader.nullable_string(flexible)?
+            } else {
+                None
+            },
+            protocol_type: if version >= 5 {
+                reader.nullable_string(true)?
+            } else {
+                None
+            },
+            protocol_name: if version >= 5 {
+                reader.nullable_string(true)?
+            } else {
+                None
+            },
+            assignments: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -92,13 +96,11 @@ impl Message for SyncGroupRequestAssignment {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 4;
-        let mut it = Self::default();
-        it.member_id = reader.string(flexible)?;
-        it.assignment = reader.bytes(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            member_id: reader.string(flexible)?,
+            assignment: reader.bytes(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

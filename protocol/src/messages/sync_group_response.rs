@@ -27,22 +27,22 @@ impl Message for SyncGroupResponse {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 4;
-        let mut it = Self::default();
-        if version >= 1 {
-            it.throttle_time_ms = reader.i32()?;
-        }
-        it.error_code = ErrorCode(reader.i16()?);
-        if version >= 5 {
-            it.protocol_type = reader.nullable_string(true)?;
-        }
-        if version >= 5 {
-            it.protocol_name = reader.nullable_string(true)?;
-        }
-        it.assignment = reader.bytes(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            throttle_time_ms: if version >= 1 { reader.i32()? } else { 0 },
+            error_code: ErrorCode(reader.i16()?),
+            protocol_type: if version >= 5 {
+                reader.nullable_string(true)?
+            } else {
+                None
+            },
+            protocol_name: if version >= 5 {
+                reader.nullable_string(true)?
+            } else {
+                None
+            },
+            assignment: reader.bytes(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -44,25 +44,25 @@ impl Message for TxnOffsetCommitRequest {
             return Err(DecodeError::UnsupportedVersion(version));
         }
         let flexible = version >= 3;
-        let mut it = Self::default();
-        it.transactional_id = reader.string(flexible)?;
-        it.group_id = reader.string(flexible)?;
-        it.producer_id = reader.i64()?;
-        it.producer_epoch = reader.i16()?;
-        if version >= 3 {
-            it.generation_id = reader.i32()?;
-        }
-        if version >= 3 {
-            it.member_id = reader.string(true)?;
-        }
-        if version >= 3 {
-            it.group_instance_id = reader.nullable_string(true)?;
-        }
-        it.topics = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            transactional_id: reader.string(flexible)?,
+            group_id: reader.string(flexible)?,
+            producer_id: reader.i64()?,
+            producer_epoch: reader.i16()?,
+            generation_id: if version >= 3 { reader.i32()? } else { -1 },
+            member_id: if version >= 3 {
+                reader.string(true)?
+            } else {
+                Str::default()
+            },
+            group_instance_id: if version >= 3 {
+                reader.nullable_string(true)?
+            } else {
+                None
+            },
+            topics: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -115,13 +115,11 @@ impl Message for TxnOffsetCommitRequestTopic {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 3;
-        let mut it = Self::default();
-        it.name = reader.string(flexible)?;
-        it.partitions = reader.array(flexible, version)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            name: reader.string(flexible)?,
+            partitions: reader.array(flexible, version)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -165,17 +163,13 @@ impl Message for TxnOffsetCommitRequestPartition {
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 3;
-        let mut it = Self::default();
-        it.partition_index = reader.i32()?;
-        it.committed_offset = reader.i64()?;
-        if version >= 2 {
-            it.committed_leader_epoch = reader.i32()?;
-        }
-        it.committed_metadata = reader.nullable_string(flexible)?;
-        if flexible {
-            reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        }
-        Ok(it)
+        Ok(Self {
+            partition_index: reader.i32()?,
+            committed_offset: reader.i64()?,
+            committed_leader_epoch: if version >= 2 { reader.i32()? } else { -1 },
+            committed_metadata: reader.nullable_string(flexible)?,
+            unknown_tagged_fields: reader.unknown_tags(flexible)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -32,14 +32,12 @@ impl Message for UpdateFeaturesRequest {
         if !(0..=2).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.timeout_ms = reader.i32()?;
-        it.feature_updates = reader.array(true, version)?;
-        if version >= 1 {
-            it.validate_only = reader.bool()?;
-        }
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            timeout_ms: reader.i32()?,
+            feature_updates: reader.array(true, version)?,
+            validate_only: if version >= 1 { reader.bool()? } else { false },
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -85,17 +83,13 @@ impl Message for FeatureUpdateKey {
     const SIZE_MIN: usize = 5;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.feature = reader.string(true)?;
-        it.max_version_level = reader.i16()?;
-        if version <= 0 {
-            it.allow_downgrade = reader.bool()?;
-        }
-        if version >= 1 {
-            it.upgrade_type = reader.i8()?;
-        }
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            feature: reader.string(true)?,
+            max_version_level: reader.i16()?,
+            allow_downgrade: if version <= 0 { reader.bool()? } else { false },
+            upgrade_type: if version >= 1 { reader.i8()? } else { 1 },
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -36,15 +36,15 @@ impl Message for UpdateRaftVoterRequest {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.cluster_id = reader.nullable_string(true)?;
-        it.current_leader_epoch = reader.i32()?;
-        it.voter_id = reader.i32()?;
-        it.voter_directory_id = reader.uuid()?;
-        it.listeners = reader.array(true, version)?;
-        it.kraft_version_feature = KRaftVersionFeature::decode(reader, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            cluster_id: reader.nullable_string(true)?,
+            current_leader_epoch: reader.i32()?,
+            voter_id: reader.i32()?,
+            voter_directory_id: reader.uuid()?,
+            listeners: reader.array(true, version)?,
+            kraft_version_feature: KRaftVersionFeature::decode(reader, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -74,12 +74,12 @@ impl Message for Listener {
     const SIZE_MIN: usize = 5;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(true)?;
-        it.host = reader.string(true)?;
-        it.port = reader.u16()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(true)?,
+            host: reader.string(true)?,
+            port: reader.u16()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -102,11 +102,11 @@ impl Message for KRaftVersionFeature {
     const SIZE_MIN: usize = 5;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.min_supported_version = reader.i16()?;
-        it.max_supported_version = reader.i16()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            min_supported_version: reader.i16()?,
+            max_supported_version: reader.i16()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -31,14 +31,12 @@ impl Message for VoteRequest {
         if !(0..=2).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.cluster_id = reader.nullable_string(true)?;
-        if version >= 1 {
-            it.voter_id = reader.i32()?;
-        }
-        it.topics = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            cluster_id: reader.nullable_string(true)?,
+            voter_id: if version >= 1 { reader.i32()? } else { -1 },
+            topics: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -66,11 +64,11 @@ impl Message for TopicData {
     const SIZE_MIN: usize = 3;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.topic_name = reader.string(true)?;
-        it.partitions = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            topic_name: reader.string(true)?,
+            partitions: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -101,23 +99,25 @@ impl Message for PartitionData {
     const SIZE_MIN: usize = 25;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.partition_index = reader.i32()?;
-        it.replica_epoch = reader.i32()?;
-        it.replica_id = reader.i32()?;
-        if version >= 1 {
-            it.replica_directory_id = reader.uuid()?;
-        }
-        if version >= 1 {
-            it.voter_directory_id = reader.uuid()?;
-        }
-        it.last_offset_epoch = reader.i32()?;
-        it.last_offset = reader.i64()?;
-        if version >= 2 {
-            it.pre_vote = reader.bool()?;
-        }
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            partition_index: reader.i32()?,
+            replica_epoch: reader.i32()?,
+            replica_id: reader.i32()?,
+            replica_directory_id: if version >= 1 {
+                reader.uuid()?
+            } else {
+                Uuid::ZERO
+            },
+            voter_directory_id: if version >= 1 {
+                reader.uuid()?
+            } else {
+                Uuid::ZERO
+            },
+            last_offset_epoch: reader.i32()?,
+            last_offset: reader.i64()?,
+            pre_vote: if version >= 2 { reader.bool()? } else { false },
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

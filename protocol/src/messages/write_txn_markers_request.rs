@@ -16,10 +16,10 @@ impl Message for WriteTxnMarkersRequest {
         if !(1..=2).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.markers = reader.array(true, version)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            markers: reader.array(true, version)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -48,17 +48,15 @@ impl Message for WritableTxnMarker {
     const SIZE_MIN: usize = 17;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.producer_id = reader.i64()?;
-        it.producer_epoch = reader.i16()?;
-        it.transaction_result = reader.bool()?;
-        it.topics = reader.array(true, version)?;
-        it.coordinator_epoch = reader.i32()?;
-        if version >= 2 {
-            it.transaction_version = reader.i8()?;
-        }
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            producer_id: reader.i64()?,
+            producer_epoch: reader.i16()?,
+            transaction_result: reader.bool()?,
+            topics: reader.array(true, version)?,
+            coordinator_epoch: reader.i32()?,
+            transaction_version: if version >= 2 { reader.i8()? } else { 0 },
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -86,11 +84,11 @@ impl Message for WritableTxnMarkerTopic {
     const SIZE_MIN: usize = 3;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(true)?;
-        it.partition_indexes = reader.list(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(true)?,
+            partition_indexes: reader.list(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -17,12 +17,14 @@ impl Message for AbortTransactionRecord {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
+        let mut it = Self {
+            reason: None,
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         let mut tags = reader.tags()?;
         while let Some(tag) = reader.next_tag(&mut tags)? {
             match tag {
                 0 => it.reason = reader.nullable_string(true)?,
-
                 _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
             }
             reader.end_tag(&tags, tag)?;

@@ -23,17 +23,17 @@ impl Message for AccessControlEntryRecord {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.id = reader.uuid()?;
-        it.resource_type = reader.i8()?;
-        it.resource_name = reader.string(true)?;
-        it.pattern_type = reader.i8()?;
-        it.principal = reader.string(true)?;
-        it.host = reader.string(true)?;
-        it.operation = reader.i8()?;
-        it.permission_type = reader.i8()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            id: reader.uuid()?,
+            resource_type: reader.i8()?,
+            resource_name: reader.string(true)?,
+            pattern_type: reader.i8()?,
+            principal: reader.string(true)?,
+            host: reader.string(true)?,
+            operation: reader.i8()?,
+            permission_type: reader.i8()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -26,9 +26,15 @@ impl Message for BrokerRegistrationChangeRecord {
         if !(0..=3).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.broker_id = reader.i32()?;
-        it.broker_epoch = reader.i64()?;
+        let mut it = Self {
+            broker_id: reader.i32()?,
+            broker_epoch: reader.i64()?,
+            fenced: 0,
+            in_controlled_shutdown: 0,
+            log_dirs: Vec::new(),
+            cordoned_log_dirs: None,
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         let mut tags = reader.tags()?;
         while let Some(tag) = reader.next_tag(&mut tags)? {
             match tag {
@@ -39,7 +45,6 @@ impl Message for BrokerRegistrationChangeRecord {
                 2 => it.log_dirs = reader.list(true)?,
                 3 if version < 3 => return Err(DecodeError::TagNotInVersion { tag, version }),
                 3 => it.cordoned_log_dirs = reader.nullable_list(true)?,
-
                 _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
             }
             reader.end_tag(&tags, tag)?;

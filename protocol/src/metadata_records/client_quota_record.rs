@@ -19,13 +19,13 @@ impl Message for ClientQuotaRecord {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.entity = reader.array(true, version)?;
-        it.key = reader.string(true)?;
-        it.value = reader.f64()?;
-        it.remove = reader.bool()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            entity: reader.array(true, version)?,
+            key: reader.string(true)?,
+            value: reader.f64()?,
+            remove: reader.bool()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -63,11 +63,11 @@ impl Message for EntityData {
     const SIZE_MIN: usize = 3;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.entity_type = reader.string(true)?;
-        it.entity_name = reader.nullable_string(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            entity_type: reader.string(true)?,
+            entity_name: reader.nullable_string(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -22,16 +22,16 @@ impl Message for DelegationTokenRecord {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.owner = reader.string(true)?;
-        it.requester = reader.string(true)?;
-        it.renewers = reader.list(true)?;
-        it.issue_timestamp = reader.i64()?;
-        it.max_timestamp = reader.i64()?;
-        it.expiration_timestamp = reader.i64()?;
-        it.token_id = reader.string(true)?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            owner: reader.string(true)?,
+            requester: reader.string(true)?,
+            renewers: reader.list(true)?,
+            issue_timestamp: reader.i64()?,
+            max_timestamp: reader.i64()?,
+            expiration_timestamp: reader.i64()?,
+            token_id: reader.string(true)?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

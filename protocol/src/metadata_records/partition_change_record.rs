@@ -56,9 +56,20 @@ impl Message for PartitionChangeRecord {
         if !(0..=2).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.partition_id = reader.i32()?;
-        it.topic_id = reader.uuid()?;
+        let mut it = Self {
+            partition_id: reader.i32()?,
+            topic_id: reader.uuid()?,
+            isr: None,
+            leader: -2,
+            replicas: None,
+            removing_replicas: None,
+            adding_replicas: None,
+            leader_recovery_state: -1,
+            directories: None,
+            eligible_leader_replicas: None,
+            last_known_elr: None,
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         let mut tags = reader.tags()?;
         while let Some(tag) = reader.next_tag(&mut tags)? {
             match tag {
@@ -74,7 +85,6 @@ impl Message for PartitionChangeRecord {
                 6 => it.eligible_leader_replicas = reader.nullable_list(true)?,
                 7 if version < 2 => return Err(DecodeError::TagNotInVersion { tag, version }),
                 7 => it.last_known_elr = reader.nullable_list(true)?,
-
                 _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
             }
             reader.end_tag(&tags, tag)?;

@@ -58,19 +58,26 @@ impl Message for PartitionRecord {
         if !(0..=2).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.partition_id = reader.i32()?;
-        it.topic_id = reader.uuid()?;
-        it.replicas = reader.list(true)?;
-        it.isr = reader.list(true)?;
-        it.removing_replicas = reader.list(true)?;
-        it.adding_replicas = reader.list(true)?;
-        it.leader = reader.i32()?;
-        it.leader_epoch = reader.i32()?;
-        it.partition_epoch = reader.i32()?;
-        if version >= 1 {
-            it.directories = reader.list(true)?;
-        }
+        let mut it = Self {
+            partition_id: reader.i32()?,
+            topic_id: reader.uuid()?,
+            replicas: reader.list(true)?,
+            isr: reader.list(true)?,
+            removing_replicas: reader.list(true)?,
+            adding_replicas: reader.list(true)?,
+            leader: reader.i32()?,
+            leader_recovery_state: 0,
+            leader_epoch: reader.i32()?,
+            partition_epoch: reader.i32()?,
+            directories: if version >= 1 {
+                reader.list(true)?
+            } else {
+                Vec::new()
+            },
+            eligible_leader_replicas: None,
+            last_known_elr: None,
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         let mut tags = reader.tags()?;
         while let Some(tag) = reader.next_tag(&mut tags)? {
             match tag {
@@ -79,7 +86,6 @@ impl Message for PartitionRecord {
                 1 => it.eligible_leader_replicas = reader.nullable_list(true)?,
                 2 if version < 2 => return Err(DecodeError::TagNotInVersion { tag, version }),
                 2 => it.last_known_elr = reader.nullable_list(true)?,
-
                 _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
             }
             reader.end_tag(&tags, tag)?;

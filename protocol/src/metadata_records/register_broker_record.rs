@@ -52,20 +52,20 @@ impl Message for RegisterBrokerRecord {
         if !(0..=4).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.broker_id = reader.i32()?;
-        if version >= 2 {
-            it.is_migrating_zk_broker = reader.bool()?;
-        }
-        it.incarnation_id = reader.uuid()?;
-        it.broker_epoch = reader.i64()?;
-        it.end_points = reader.array(true, version)?;
-        it.features = reader.array(true, version)?;
-        it.rack = reader.nullable_string(true)?;
-        it.fenced = reader.bool()?;
-        if version >= 1 {
-            it.in_controlled_shutdown = reader.bool()?;
-        }
+        let mut it = Self {
+            broker_id: reader.i32()?,
+            is_migrating_zk_broker: if version >= 2 { reader.bool()? } else { false },
+            incarnation_id: reader.uuid()?,
+            broker_epoch: reader.i64()?,
+            end_points: reader.array(true, version)?,
+            features: reader.array(true, version)?,
+            rack: reader.nullable_string(true)?,
+            fenced: reader.bool()?,
+            in_controlled_shutdown: if version >= 1 { reader.bool()? } else { false },
+            log_dirs: Vec::new(),
+            cordoned_log_dirs: None,
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         let mut tags = reader.tags()?;
         while let Some(tag) = reader.next_tag(&mut tags)? {
             match tag {
@@ -73,7 +73,6 @@ impl Message for RegisterBrokerRecord {
                 0 => it.log_dirs = reader.list(true)?,
                 1 if version < 4 => return Err(DecodeError::TagNotInVersion { tag, version }),
                 1 => it.cordoned_log_dirs = reader.nullable_list(true)?,
-
                 _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
             }
             reader.end_tag(&tags, tag)?;
@@ -148,13 +147,13 @@ impl Message for BrokerEndpoint {
     const SIZE_MIN: usize = 7;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(true)?;
-        it.host = reader.string(true)?;
-        it.port = reader.u16()?;
-        it.security_protocol = reader.i16()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(true)?,
+            host: reader.string(true)?,
+            port: reader.u16()?,
+            security_protocol: reader.i16()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {
@@ -179,12 +178,12 @@ impl Message for BrokerFeature {
     const SIZE_MIN: usize = 6;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(true)?;
-        it.min_supported_version = reader.i16()?;
-        it.max_supported_version = reader.i16()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(true)?,
+            min_supported_version: reader.i16()?,
+            max_supported_version: reader.i16()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -21,15 +21,15 @@ impl Message for UserScramCredentialRecord {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.name = reader.string(true)?;
-        it.mechanism = reader.i8()?;
-        it.salt = reader.bytes(true)?;
-        it.stored_key = reader.bytes(true)?;
-        it.server_key = reader.bytes(true)?;
-        it.iterations = reader.i32()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(true)?,
+            mechanism: reader.i8()?,
+            salt: reader.bytes(true)?,
+            stored_key: reader.bytes(true)?,
+            server_key: reader.bytes(true)?,
+            iterations: reader.i32()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {

@@ -232,14 +232,29 @@ impl Reader {
         T::decode(self, version).map(Some)
     }
 
-    /// The tagged fields of a struct that knows none: all are kept.
-    pub(crate) fn unknown_tags(&mut self, kept: &mut UnknownTags) -> Result<(), DecodeError> {
-        let mut tags = self.tags()?;
-        while let Some(tag) = self.next_tag(&mut tags)? {
-            self.keep_tag(&tags, tag, kept)?;
-            self.end_tag(&tags, tag)?;
+    /// A struct or null in a tagged field, where the byte that says which is 0 or 1.
+    pub fn nullable_tagged_struct<T: Message>(
+        &mut self,
+        version: i16,
+    ) -> Result<Option<T>, DecodeError> {
+        if self.uvarint()? == 0 {
+            return Ok(None);
         }
-        Ok(())
+        T::decode(self, version).map(Some)
+    }
+
+    /// The tagged fields of a struct that knows none: all are kept. Versions that are not flexible
+    /// have no place for them.
+    pub(crate) fn unknown_tags(&mut self, flexible: bool) -> Result<UnknownTags, DecodeError> {
+        let mut kept = UnknownTags::NONE;
+        if flexible {
+            let mut tags = self.tags()?;
+            while let Some(tag) = self.next_tag(&mut tags)? {
+                self.keep_tag(&tags, tag, &mut kept)?;
+                self.end_tag(&tags, tag)?;
+            }
+        }
+        Ok(kept)
     }
 
     /// Starts on the tagged fields of a struct.

@@ -255,6 +255,16 @@ impl Writer {
         value.map_or(Ok(()), |value| value.encode(self, version))
     }
 
+    /// A struct or null in a tagged field, where the byte that says which is 0 or 1.
+    pub fn nullable_tagged_struct<T: Message>(
+        &mut self,
+        value: Option<&T>,
+        version: i16,
+    ) -> Result<(), EncodeError> {
+        self.uvarint(value.is_some().into());
+        value.map_or(Ok(()), |value| value.encode(self, version))
+    }
+
     /// Bytes without a length.
     pub fn raw(&mut self, bytes: &Bytes) {
         if bytes.len() >= SHARED_MIN && !self.contiguous {

@@ -27,22 +27,24 @@ impl Message for RemoteLogSegmentMetadataSnapshotRecord {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.segment_id = reader.uuid()?;
-        it.start_offset = reader.i64()?;
-        it.end_offset = reader.i64()?;
-        it.broker_id = reader.i32()?;
-        it.max_timestamp_ms = reader.i64()?;
-        it.event_timestamp_ms = reader.i64()?;
-        it.segment_leader_epochs = reader.array(true, version)?;
-        it.segment_size_in_bytes = reader.i32()?;
-        it.custom_metadata = reader.nullable_bytes(true)?;
-        it.remote_log_segment_state = reader.i8()?;
+        let mut it = Self {
+            segment_id: reader.uuid()?,
+            start_offset: reader.i64()?,
+            end_offset: reader.i64()?,
+            broker_id: reader.i32()?,
+            max_timestamp_ms: reader.i64()?,
+            event_timestamp_ms: reader.i64()?,
+            segment_leader_epochs: reader.array(true, version)?,
+            segment_size_in_bytes: reader.i32()?,
+            custom_metadata: reader.nullable_bytes(true)?,
+            remote_log_segment_state: reader.i8()?,
+            txn_index_empty: false,
+            unknown_tagged_fields: UnknownTags::NONE,
+        };
         let mut tags = reader.tags()?;
         while let Some(tag) = reader.next_tag(&mut tags)? {
             match tag {
                 0 => it.txn_index_empty = reader.bool()?,
-
                 _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
             }
             reader.end_tag(&tags, tag)?;
@@ -88,11 +90,11 @@ impl Message for SegmentLeaderEpochEntry {
     const SIZE_MIN: usize = 13;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.leader_epoch = reader.i32()?;
-        it.offset = reader.i64()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            leader_epoch: reader.i32()?,
+            offset: reader.i64()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -20,14 +20,14 @@ impl Message for RemoteLogSegmentMetadataUpdateRecord {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.remote_log_segment_id = RemoteLogSegmentIdEntry::decode(reader, version)?;
-        it.broker_id = reader.i32()?;
-        it.event_timestamp_ms = reader.i64()?;
-        it.custom_metadata = reader.nullable_bytes(true)?;
-        it.remote_log_segment_state = reader.i8()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            remote_log_segment_id: RemoteLogSegmentIdEntry::decode(reader, version)?,
+            broker_id: reader.i32()?,
+            event_timestamp_ms: reader.i64()?,
+            custom_metadata: reader.nullable_bytes(true)?,
+            remote_log_segment_state: reader.i8()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -55,11 +55,11 @@ impl Message for RemoteLogSegmentIdEntry {
     const SIZE_MIN: usize = 39;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.topic_id_partition = TopicIdPartitionEntry::decode(reader, version)?;
-        it.id = reader.uuid()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            topic_id_partition: TopicIdPartitionEntry::decode(reader, version)?,
+            id: reader.uuid()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -82,12 +82,12 @@ impl Message for TopicIdPartitionEntry {
     const SIZE_MIN: usize = 22;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(true)?;
-        it.id = reader.uuid()?;
-        it.partition = reader.i32()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(true)?,
+            id: reader.uuid()?,
+            partition: reader.i32()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

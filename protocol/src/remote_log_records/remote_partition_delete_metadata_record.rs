@@ -19,13 +19,13 @@ impl Message for RemotePartitionDeleteMetadataRecord {
         if !(0..=0).contains(&version) {
             return Err(DecodeError::UnsupportedVersion(version));
         }
-        let mut it = Self::default();
-        it.topic_id_partition = TopicIdPartitionEntry::decode(reader, version)?;
-        it.broker_id = reader.i32()?;
-        it.event_timestamp_ms = reader.i64()?;
-        it.remote_partition_delete_state = reader.i8()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            topic_id_partition: TopicIdPartitionEntry::decode(reader, version)?,
+            broker_id: reader.i32()?,
+            event_timestamp_ms: reader.i64()?,
+            remote_partition_delete_state: reader.i8()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
@@ -53,12 +53,12 @@ impl Message for TopicIdPartitionEntry {
     const SIZE_MIN: usize = 22;
 
     fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
-        let mut it = Self::default();
-        it.name = reader.string(true)?;
-        it.id = reader.uuid()?;
-        it.partition = reader.i32()?;
-        reader.unknown_tags(&mut it.unknown_tagged_fields)?;
-        Ok(it)
+        Ok(Self {
+            name: reader.string(true)?,
+            id: reader.uuid()?,
+            partition: reader.i32()?,
+            unknown_tagged_fields: reader.unknown_tags(true)?,
+        })
     }
 
     fn encode(&self, writer: &mut Writer, _: i16) -> Result<(), EncodeError> {

@@ -185,8 +185,7 @@ impl Writer<'_> {
     }
 
     fn definition(&mut self) -> Result<()> {
-        let derived =
-            self.fields().all(|field| zero_default(field)) && !self.shape.fields.is_empty();
+        let derived = self.fields().all(zero_default) && !self.shape.fields.is_empty();
         let default = if derived || self.shape.fields.is_empty() {
             ", Default"
         } else {
@@ -277,50 +276,60 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// The fields in line are read in the order of the definition, inside the struct's literal;
+    /// known tagged fields come in any version's order and are set afterwards.
     fn decode(&mut self) -> Result<()> {
-        let mut body = String::new();
         let here = self.shape.versions;
+        let tags = self.decode_tags()?;
+        let mut literal = String::new();
         for field in self.fields() {
             let untagged = self.untagged(field)?;
-            if untagged.is_empty() {
-                continue;
-            }
-            let read = self.read(field, self.flexible_word(field, untagged), untagged)?;
-            let assign = format!("it.{} = {read};\n", snake(&field.name));
-            body += &match condition(untagged, here) {
-                Some(condition) => format!("if {condition} {{ {assign} }}\n"),
-                None => assign,
+            let value = if untagged.is_empty() {
+                default_value(field)?
+            } else {
+                let read = self.read(field, self.flexible_word(field, untagged), untagged)?;
+                match condition(untagged, here) {
+                    Some(condition) => {
+                        format!(
+                            "if {condition} {{ {read} }} else {{ {} }}",
+                            default_value(field)?
+                        )
+                    }
+                    None => read,
+                }
             };
+            writeln!(literal, "{}: {value},", snake(&field.name))?;
         }
         if self.is_flexible() {
-            let tags = self.decode_tags()?;
-            body += &self.if_flexible(&tags);
+            let value = match (&tags, condition(self.message.flexible.and(here), here)) {
+                (Some(_), _) => "UnknownTags::NONE",
+                (None, Some(_)) => "reader.unknown_tags(flexible)?",
+                (None, None) => "reader.unknown_tags(true)?",
+            };
+            writeln!(literal, "unknown_tagged_fields: {value},")?;
         }
-        let flexible = self.flexible_binding(&body);
-        let check = self.version_check("DecodeError");
-        let empty = body.is_empty();
-        let (it, reader) = if empty {
-            ("", "_")
-        } else {
-            ("let mut it = Self::default();\n", "reader")
+        let body = match tags {
+            Some(tags) => {
+                let tags = self.if_flexible(&tags);
+                format!("let mut it = Self {{ {literal} }};\n{tags}Ok(it)\n")
+            }
+            None => format!("Ok(Self {{ {literal} }})\n"),
         };
-        let version = if uses(&body, "version") || !check.is_empty() || !flexible.is_empty() {
+        let prelude = self.version_check("DecodeError") + &self.flexible_binding(&body);
+        let reader = if uses(&body, "reader") { "reader" } else { "_" };
+        let version = if uses(&(prelude.clone() + &body), "version") {
             "version"
         } else {
             "_"
         };
-        let result = if empty {
-            "Ok(Self::default())"
-        } else {
-            "Ok(it)"
-        };
         self.line(&format!(
-            "fn decode({reader}: &mut Reader, {version}: i16) -> Result<Self, DecodeError> {{\n{check}{flexible}{it}{body}{result}\n}}\n"
+            "fn decode({reader}: &mut Reader, {version}: i16) -> Result<Self, DecodeError> {{\n{prelude}{body}}}\n"
         ));
         Ok(())
     }
 
-    fn decode_tags(&self) -> Result<String> {
+    /// The loop over tagged fields, if some are known.
+    fn decode_tags(&self) -> Result<Option<String>> {
         let here = self.shape.versions.and(self.message.flexible);
         let mut arms = String::new();
         for field in self.fields() {
@@ -342,18 +351,17 @@ impl Writer<'_> {
             writeln!(arms, "{tag} => it.{} = {read},", snake(&field.name))?;
         }
         if arms.is_empty() {
-            return Ok("reader.unknown_tags(&mut it.unknown_tagged_fields)?;\n".to_owned());
+            return Ok(None);
         }
-        Ok(format!(
+        Ok(Some(format!(
             "let mut tags = reader.tags()?;
             while let Some(tag) = reader.next_tag(&mut tags)? {{
                 match tag {{
-                    {arms}
-                    _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
+                    {arms}_ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
                 }}
                 reader.end_tag(&tags, tag)?;
             }}\n"
-        ))
+        )))
     }
 
     fn encode(&mut self) -> Result<()> {
@@ -516,7 +524,7 @@ impl Writer<'_> {
                     "{} is a struct with and without a null byte",
                     field.name
                 );
-                return Ok("reader.nullable_struct(version)?".to_owned());
+                return Ok(format!("reader.{}(version)?", nullable_struct(field)));
             }
             (Some(_), None) => format!("reader.{or_null}list({flexible})?"),
             (Some(_), Some(_)) => format!("reader.{or_null}array({flexible}, version)?"),
@@ -555,7 +563,10 @@ impl Writer<'_> {
                 _ => return Ok(format!("writer.{}({value});\n", plain(ty)?)),
             },
             (None, Some(_)) if optional => {
-                format!("writer.nullable_struct({value}.as_ref(), version)?;\n")
+                format!(
+                    "writer.{}({value}.as_ref(), version)?;\n",
+                    nullable_struct(field)
+                )
             }
             (None, Some(_)) => format!("{value}.encode(writer, version)?;\n"),
             (Some(_), inner) => {
@@ -648,6 +659,15 @@ fn condition(wanted: Versions, here: Versions) -> Option<String> {
         Versions { first, .. } if low => Some(format!("version >= {first}")),
         Versions { last, .. } if high => Some(format!("version <= {last}")),
         _ => None,
+    }
+}
+
+/// Tagged fields say null in another way than fields in line.
+fn nullable_struct(field: &Field) -> &'static str {
+    if field.tag.is_some() {
+        "nullable_tagged_struct"
+    } else {
+        "nullable_struct"
     }
 }
 
