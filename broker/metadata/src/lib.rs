@@ -14,14 +14,19 @@
 
 pub mod levels;
 
+mod batches;
 mod control;
 mod delta;
 mod image;
 mod record;
 mod replay;
 mod shared_map;
+mod snapshot;
 mod to_records;
 
+pub use batches::{
+    BATCH_BYTES_MAX, DecodeBatchError, EncodeBatchError, decode_batch, encode_batches,
+};
 pub use control::{
     ConfigCatalogue, ConfigRules, Controller, ControllerOptions, Decision, EffectiveConfig,
     Sessions, bootstrap_records, format_records,
@@ -37,3 +42,4 @@ pub use image::{
 pub use record::VersionedRecord;
 pub use replay::{ReplayError, Replayer};
 pub use shared_map::{Iter as SharedMapIter, SharedMap};
+pub use snapshot::{SnapshotError, SnapshotHead, SnapshotReader, decode_snapshot, encode_snapshot};

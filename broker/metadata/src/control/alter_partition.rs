@@ -265,7 +265,17 @@ impl Controller {
         if !partition.replicas.contains(&broker) {
             return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
         }
-        let acceptable = |replica: i32| self.may_lead(replica, partition);
+        // With its new directory the replica may lead again, which a partition without leader waits for.
+        let online = self.image().broker(broker).is_some_and(|registered| {
+            registered.is_active() && registered.has_online_directory(dir)
+        });
+        let acceptable = |replica: i32| {
+            if replica == broker {
+                online
+            } else {
+                self.may_lead(replica, partition)
+            }
+        };
         let directory = |replica: i32| self.default_directory(replica);
         let mut change = Change::new(
             (topic, index),

@@ -63,7 +63,13 @@ impl Controller {
             },
             0,
         ));
-        Decision::in_order(records, UnregisterBrokerResponse::default())
+        Decision::in_order(
+            records,
+            UnregisterBrokerResponse {
+                error_message: None,
+                ..Default::default()
+            },
+        )
     }
 
     pub(super) fn fence(&self, broker: &BrokerRegistration, records: &mut Vec<VersionedRecord>) {

@@ -60,6 +60,7 @@ impl Controller {
             .iter()
             .map(|update| UpdatableFeatureResult {
                 feature: update.feature.clone(),
+                error_message: None,
                 ..Default::default()
             });
         let results = if version < 2 {
@@ -68,6 +69,7 @@ impl Controller {
             Vec::new()
         };
         let reply = UpdateFeaturesResponse {
+            error_message: None,
             results,
             ..Default::default()
         };
@@ -111,6 +113,9 @@ impl Controller {
             return invalid(format!(
                 "it is at {current}, and a downgrade must be asked for as such"
             ));
+        }
+        if level == current {
+            return Ok(None);
         }
         if level > current && direction != Direction::Upgrade {
             return invalid(format!("it is at {current}, and this is no downgrade"));

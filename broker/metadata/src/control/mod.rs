@@ -294,3 +294,6 @@ impl Controller {
         Some((&topic.name, topic.partition(index)?))
     }
 }
+
+#[cfg(test)]
+mod tests;

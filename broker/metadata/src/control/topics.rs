@@ -228,6 +228,7 @@ impl Controller {
         let mut result = CreatableTopicResult {
             name: topic.name.clone(),
             topic_id,
+            error_message: None,
             ..Default::default()
         };
         if describable {
