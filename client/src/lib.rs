@@ -2,10 +2,17 @@
 //! end-to-end tests and the brokers among themselves use it.
 //!
 //! Rooms: `net` (the seam to time, tasks and sockets) with `tcp` as its everyday side, `connection` (frames, correlation, versions),
-//! then what is built of connections. Invariant: only `tcp` touches tokio's clock and sockets, so that the simulator can run the rest.
+//! then what is built of connections: `cluster` (brokers, metadata, coordinators, retries), and upon it `admin`, `producer`, `consumer`.
+//! Invariant: only `tcp` touches tokio's clock and sockets, so that the simulator can run the rest.
 
+pub mod cluster;
+mod config;
 pub mod connection;
+mod error;
 pub mod net;
 pub mod tcp;
 
+pub use cluster::Cluster;
+pub use config::ClientConfig;
 pub use connection::{Connection, ConnectionError, ConnectionOptions, Versions};
+pub use error::{ClientError, Failure};
