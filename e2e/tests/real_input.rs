@@ -34,7 +34,7 @@ fn ottla_from_a_manifest() -> Result<()> {
 fn scenario(mut cluster: impl Cluster) -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let index = Index::read(scratch.path())?;
-    let count = index.stanzas.len();
+    let count = index.records.len();
     let started = Instant::now();
     cluster.start()?;
     let bootstrap = cluster.bootstrap();
@@ -52,6 +52,12 @@ fn scenario(mut cluster: impl Cluster) -> Result<()> {
         let enough = shares.iter().sum::<usize>() > count / 8 && shares.iter().all(|n| *n > 0);
         Ok(enough.then_some(()))
     })?;
+    let midway = readings_so_far(&members);
+    println!(
+        "{}: {midway} records were read when a member was killed, after {:.1} s",
+        cluster.name(),
+        started.elapsed().as_secs_f64()
+    );
     members[1].running.kill()?;
     index.produce(&bootstrap, count / 2, count)?;
 
@@ -59,8 +65,7 @@ fn scenario(mut cluster: impl Cluster) -> Result<()> {
         for member in [0, 2] {
             members[member].running.expect_alive()?;
         }
-        let lines: usize = members.iter().map(Member::lines_so_far).sum();
-        if lines < count {
+        if readings_so_far(&members) < count {
             return Ok(None);
         }
         let readings = Readings::of(&members)?;
@@ -73,6 +78,11 @@ fn scenario(mut cluster: impl Cluster) -> Result<()> {
             return Err(error.context(format!("{found} of {count} records were read")));
         }
     };
+    println!(
+        "{}: all were read after {:.1} s",
+        cluster.name(),
+        started.elapsed().as_secs_f64()
+    );
     for member in [0, 2] {
         members[member].running.stop(LIMIT)?;
     }
@@ -92,10 +102,15 @@ fn scenario(mut cluster: impl Cluster) -> Result<()> {
     cluster.stop()
 }
 
+fn readings_so_far(members: &[Member]) -> usize {
+    members.iter().map(Member::lines_so_far).sum()
+}
+
 /// The package index: what is produced, and what must come back.
 struct Index {
     file: PathBuf,
-    stanzas: Vec<String>,
+    /// Key and value of each record, in the order in which they are sent.
+    records: Vec<(String, Print)>,
 }
 
 impl Index {
@@ -138,7 +153,8 @@ impl Index {
         );
         let file = scratch.join("stanzas");
         fs::write(&file, stanzas.join("\n\n"))?;
-        Ok(Index { file, stanzas })
+        let records = stanzas.iter().map(|stanza| record(stanza)).collect();
+        Ok(Index { file, records })
     }
 
     fn produce(&self, bootstrap: &str, from: usize, to: usize) -> Result<()> {
@@ -163,12 +179,8 @@ impl Index {
     /// Each package's records in the order in which they were sent.
     fn by_key(&self) -> BTreeMap<&str, Vec<Print>> {
         let mut keys: BTreeMap<&str, Vec<Print>> = BTreeMap::new();
-        for stanza in &self.stanzas {
-            let first = stanza.lines().next().unwrap_or_default();
-            let key = first.trim_start_matches("Package:").trim();
-            keys.entry(key)
-                .or_default()
-                .push(Print::of(stanza.as_bytes()));
+        for (key, print) in &self.records {
+            keys.entry(key).or_default().push(*print);
         }
         keys
     }
@@ -176,10 +188,10 @@ impl Index {
     /// Count, order per key, and content.
     fn compare(&self, readings: &Readings) -> Result<()> {
         ensure!(
-            readings.distinct() == self.stanzas.len(),
+            readings.distinct() == self.records.len(),
             "{} records came back of {}",
             readings.distinct(),
-            self.stanzas.len()
+            self.records.len()
         );
         let mut read: BTreeMap<&str, Vec<Print>> = BTreeMap::new();
         for (partition, records) in &readings.partitions {
@@ -209,6 +221,12 @@ impl Index {
             .flatten()
             .fold(0, |sum, print| sum.rotate_left(1) ^ print.crc)
     }
+}
+
+fn record(stanza: &str) -> (String, Print) {
+    let first = stanza.lines().next().unwrap_or_default();
+    let key = first.trim_start_matches("Package:").trim();
+    (key.to_owned(), Print::of(stanza.as_bytes()))
 }
 
 /// What identifies a record's value.
@@ -324,13 +342,26 @@ fn lag(bootstrap: &str) -> Result<i64> {
     Ok(number.parse()?)
 }
 
+const CRC32: [u32; 256] = {
+    let mut table = [0u32; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = byte as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = (crc >> 1) ^ (0xedb8_8320 * (crc & 1));
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+};
+
 /// The CRC-32 that zlib computes, so that Python's own can be compared with it.
 fn crc32(bytes: &[u8]) -> u32 {
-    let table: Vec<u32> = (0..256u32)
-        .map(|byte| (0..8).fold(byte, |crc, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1))))
-        .collect();
     !bytes.iter().fold(!0, |crc, byte| {
-        table[usize::from(crc as u8 ^ byte)] ^ (crc >> 8)
+        CRC32[usize::from(crc as u8 ^ byte)] ^ (crc >> 8)
     })
 }
 

@@ -21,6 +21,7 @@ CONFIG = {
     # Small fetches, so that the members share the work while records are still coming.
     "fetch.message.max.bytes": 65536,
     "queued.max.messages.kbytes": 256,
+    "fetch.queue.backoff.ms": 20,
 }
 COMMIT_EVERY = 1000
 
