@@ -734,3 +734,6 @@ fn nothing_to_remove(record: &'static str, what: &dyn std::fmt::Display) -> Repl
 fn own(text: &Str) -> Str {
     text.detached()
 }
+
+#[cfg(test)]
+mod tests;
