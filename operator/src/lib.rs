@@ -1,1 +1,9 @@
-//! Carries out plans on a platform and reports status.
+//! The operator: it looks at a cluster, asks `plan` what to do, does it on a platform, and reports.
+//!
+//! Rooms: `manifest` reads what users write, `platform` carries plans out. Not here: deciding
+//! (operator/plan) and what a manifest may say (operator/api).
+
+mod crds;
+pub mod manifest;
+
+pub use crds::crds_yaml;

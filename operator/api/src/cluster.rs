@@ -167,8 +167,8 @@ pub struct KafkaClusterStatus {
 /// What goes on with a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ClusterPhase {
-    /// Brokers start for the first time.
-    Creating,
+    /// Brokers start, for the first time or after a stop.
+    Starting,
     /// Everything is as declared.
     Ready,
     /// Changes are being carried out.
@@ -177,6 +177,8 @@ pub enum ClusterPhase {
     Degraded,
     /// A human must change something.
     Stalled,
+    /// Brokers are being stopped on request.
+    Stopping,
     /// Brokers were stopped on request.
     Stopped,
 }

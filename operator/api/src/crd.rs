@@ -25,6 +25,15 @@ pub fn crds() -> Vec<Value> {
         .collect()
 }
 
+/// The schema of one kind; None for a kind that is none of Ottla's.
+pub fn schema(kind: &str) -> Option<Value> {
+    let crd = crds()
+        .into_iter()
+        .find(|crd| crd["spec"]["names"]["kind"] == kind)?;
+    crd.pointer("/spec/versions/0/schema/openAPIV3Schema")
+        .cloned()
+}
+
 /// A new object reads as not yet observed: kstatus calls an object without status Current, and
 /// tools that wait would not wait.
 fn default_status(crd: &mut Value) {

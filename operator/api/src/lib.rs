@@ -9,6 +9,7 @@ mod cluster;
 mod condition;
 mod config_value;
 mod crd;
+mod rules;
 mod topic;
 
 pub use cluster::{
@@ -18,7 +19,8 @@ pub use cluster::{
 };
 pub use condition::{Condition, ConditionStatus, condition_type};
 pub use config_value::{Config, ConfigValue};
-pub use crd::{GROUP, VERSION, crds};
+pub use crd::{GROUP, VERSION, crds, schema};
+pub use rules::{Broken, Rules};
 pub use topic::{ClusterRef, DeletionPolicy, KafkaTopic, KafkaTopicSpec, KafkaTopicStatus};
 
 #[cfg(test)]

@@ -201,3 +201,26 @@ fn config_values_keep_kafkas_spelling() {
     assert_eq!(ConfigValue::Int(10_737_418_240).to_string(), "10737418240");
     assert_eq!(ConfigValue::Text("false".into()).to_string(), "false");
 }
+
+#[test]
+fn compiled_rules_say_where() {
+    let rules = Rules::of_kind("KafkaCluster").expect("a kind of ours");
+    let json = |change: fn(&mut Value)| serde_json::to_value(cluster(change)).expect("JSON");
+    let old = json(|_| {});
+    assert_eq!(rules.broken(&old, None), []);
+    assert_eq!(rules.broken(&old, Some(&old)), []);
+    let fields = |object: Value| -> Vec<String> {
+        rules
+            .broken(&object, Some(&old))
+            .into_iter()
+            .map(|broken| broken.field.join("/"))
+            .collect()
+    };
+    let port = json(|c| c["spec"]["listeners"][0]["port"] = json!(9404));
+    assert_eq!(fields(port), ["spec/listeners/0/port"]);
+    let name = json(|c| c["metadata"]["name"] = json!("N"));
+    assert_eq!(fields(name), ["metadata/name"]);
+    let size = json(|c| c["spec"]["storage"]["size"] = json!("1Gi"));
+    assert_eq!(fields(size), ["spec/storage/size"]);
+    assert!(Rules::of_kind("KafkaUser").is_none());
+}
