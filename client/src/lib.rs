@@ -5,13 +5,16 @@
 //! then what is built of connections: `cluster` (brokers, metadata, coordinators, retries), and upon it `admin`, `producer`, `consumer`.
 //! Invariant: only `tcp` touches tokio's clock and sockets, so that the simulator can run the rest.
 
+pub mod admin;
 pub mod cluster;
 mod config;
 pub mod connection;
 mod error;
+mod group_offsets;
 pub mod net;
 pub mod tcp;
 
+pub use admin::Admin;
 pub use cluster::Cluster;
 pub use config::ClientConfig;
 pub use connection::{Connection, ConnectionError, ConnectionOptions, Versions};

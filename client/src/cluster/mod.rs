@@ -4,9 +4,13 @@
 //! Invariant: nothing here decides what a request means; a call either gives the broker's answer or says why there is none.
 
 mod coordinator;
+pub(crate) mod leaders;
 mod metadata;
+mod offsets;
 
+pub use leaders::{ByPartition, TopicPartition};
 pub use metadata::{Broker, Metadata, Partition, Topic};
+pub use offsets::{Isolation, ListedOffset, OffsetSpec};
 
 use crate::config::ClientConfig;
 use crate::connection::{Connection, ConnectionError};
