@@ -13,8 +13,8 @@ use std::io::{BufReader, BufWriter, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use instances::{Message, Random, instance, parse};
-use ottla_protocol::Bytes;
 use ottla_protocol::catalogue::{Entry, entries};
+use ottla_protocol::{Bytes, Reader};
 
 /// Per message and version.
 const OURS: usize = 200;
@@ -156,15 +156,17 @@ struct Tally {
 
 impl Tally {
     fn compare(&mut self, entry: &Entry, from: i16, to: i16, bytes: &[u8], answer: Answer) {
-        let recoded = entry
-            .recode(Bytes::copy_from_slice(bytes), from, to)
-            .map(|frame| frame.into_bytes().to_vec());
+        let mut reader = Reader::new(Bytes::copy_from_slice(bytes));
+        let recoded = entry.recode(&mut reader, from, to).and_then(|frame| {
+            reader.expect_end()?;
+            Ok(frame.into_bytes().to_vec())
+        });
         let same = match (&recoded, &answer) {
             (Ok(ours), Ok(theirs)) => ours == theirs,
             (ours, theirs) => ours.is_err() == theirs.is_err(),
         };
         if !same {
-            let described = entry.describe(Bytes::copy_from_slice(bytes), from);
+            let described = entry.describe(&mut Reader::new(Bytes::copy_from_slice(bytes)), from);
             self.failures.push(format!(
                 "{} v{from} to v{to}\n  bytes  {}\n  ours   {}\n  Kafka  {}\n  is     {described:?}",
                 entry.name,

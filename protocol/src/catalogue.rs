@@ -3,9 +3,9 @@
 
 mod table;
 
+use std::fmt;
 use std::ops::RangeInclusive;
 
-use bytes::Bytes;
 use thiserror::Error;
 
 use crate::{DecodeError, EncodeError, Frame, Message, Reader, Writer};
@@ -19,8 +19,9 @@ pub struct Entry {
     pub name: &'static str,
     /// All versions the codec knows, unstable ones included.
     pub versions: RangeInclusive<i16>,
-    recode: fn(Bytes, i16, i16) -> Result<Frame, RecodeError>,
-    describe: fn(Bytes, i16) -> Result<String, DecodeError>,
+    decode: fn(&mut Reader, i16) -> Result<(), DecodeError>,
+    recode: fn(&mut Reader, i16, i16) -> Result<Frame, RecodeError>,
+    describe: fn(&mut Reader, i16) -> Result<String, DecodeError>,
 }
 
 /// Which way it failed.
@@ -35,14 +36,19 @@ pub enum RecodeError {
 }
 
 impl Entry {
-    /// Decodes the whole of `bytes` and encodes what came out, perhaps in another version.
-    pub fn recode(&self, bytes: Bytes, from: i16, to: i16) -> Result<Frame, RecodeError> {
-        (self.recode)(bytes, from, to)
+    /// Decodes and forgets.
+    pub fn decode(&self, reader: &mut Reader, version: i16) -> Result<(), DecodeError> {
+        (self.decode)(reader, version)
     }
 
-    /// Decodes the whole of `bytes` and shows it for people, by `Debug`.
-    pub fn describe(&self, bytes: Bytes, version: i16) -> Result<String, DecodeError> {
-        (self.describe)(bytes, version)
+    /// Decodes and encodes what came out, perhaps in another version.
+    pub fn recode(&self, reader: &mut Reader, from: i16, to: i16) -> Result<Frame, RecodeError> {
+        (self.recode)(reader, from, to)
+    }
+
+    /// Decodes and shows it for people, by `Debug`.
+    pub fn describe(&self, reader: &mut Reader, version: i16) -> Result<String, DecodeError> {
+        (self.describe)(reader, version)
     }
 }
 
@@ -52,7 +58,13 @@ pub fn entries() -> &'static [Entry] {
     table::ENTRIES
 }
 
-const fn entry<T: Message + std::fmt::Debug>(
+/// The message of this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Entry> {
+    entries().iter().find(|entry| entry.name == name)
+}
+
+const fn entry<T: Message + fmt::Debug>(
     family: &'static str,
     name: &'static str,
     versions: RangeInclusive<i16>,
@@ -61,28 +73,25 @@ const fn entry<T: Message + std::fmt::Debug>(
         family,
         name,
         versions,
+        decode: decode::<T>,
         recode: recode::<T>,
         describe: describe::<T>,
     }
 }
 
-fn whole<T: Message>(bytes: Bytes, version: i16) -> Result<T, DecodeError> {
-    let mut reader = Reader::new(bytes);
-    let message = T::decode(&mut reader, version)?;
-    reader.expect_end()?;
-    Ok(message)
+fn decode<T: Message>(reader: &mut Reader, version: i16) -> Result<(), DecodeError> {
+    T::decode(reader, version).map(drop)
 }
 
-fn recode<T: Message>(bytes: Bytes, from: i16, to: i16) -> Result<Frame, RecodeError> {
-    let message = whole::<T>(bytes, from)?;
+fn recode<T: Message>(reader: &mut Reader, from: i16, to: i16) -> Result<Frame, RecodeError> {
     let mut writer = Writer::new();
-    message.encode(&mut writer, to)?;
+    T::decode(reader, from)?.encode(&mut writer, to)?;
     Ok(writer.finish())
 }
 
-fn describe<T: Message + std::fmt::Debug>(
-    bytes: Bytes,
+fn describe<T: Message + fmt::Debug>(
+    reader: &mut Reader,
     version: i16,
 ) -> Result<String, DecodeError> {
-    Ok(format!("{:?}", whole::<T>(bytes, version)?))
+    Ok(format!("{:?}", T::decode(reader, version)?))
 }

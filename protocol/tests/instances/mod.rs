@@ -11,6 +11,8 @@ pub use random::Random;
 use table::{Field, Shape};
 pub use table::{Message, parse};
 
+use std::cmp::Ordering;
+
 /// Longest string, array and so on: now and then long enough for lengths of two varint bytes.
 const LONG: u64 = 200;
 /// Now and then a byte field as large as what the writer does not copy.
@@ -18,12 +20,59 @@ const LARGE: usize = 5000;
 
 /// The bytes of one random instance in this version.
 pub fn instance(message: &Message, version: i16, random: &mut Random) -> Vec<u8> {
+    write(message, version, random, None)
+}
+
+/// An instance in which everything is as small as can be, but arrays at this depth, which have
+/// `count` elements: the most structs for the fewest bytes.
+pub fn wide_instance(message: &Message, version: i16, depth: u32, count: usize) -> Vec<u8> {
+    let wide = Wide {
+        depth,
+        count,
+        claim: 0,
+    };
+    write(
+        message,
+        version,
+        &mut Random::named(0, "unused", 0),
+        Some(wide),
+    )
+}
+
+/// The start of an instance in which every array on the way down claims that many elements, and has
+/// one.
+pub fn overclaiming_instance(message: &Message, version: i16, claim: usize) -> Vec<u8> {
+    let wide = Wide {
+        depth: u32::MAX,
+        count: 0,
+        claim,
+    };
+    write(
+        message,
+        version,
+        &mut Random::named(0, "unused", 0),
+        Some(wide),
+    )
+}
+
+/// Small everywhere but in arrays.
+#[derive(Clone, Copy)]
+struct Wide {
+    /// Where arrays have `count` elements; further out they have one, further in none.
+    depth: u32,
+    count: usize,
+    /// Arrays claim at least so many.
+    claim: usize,
+}
+
+fn write(message: &Message, version: i16, random: &mut Random, wide: Option<Wide>) -> Vec<u8> {
     let flexible = message.flexible.contains(version);
     let mut writer = Instance {
         message,
         version,
         flexible,
         random,
+        wide,
         out: Vec::new(),
         depth: 0,
     };
@@ -36,7 +85,9 @@ struct Instance<'a> {
     version: i16,
     flexible: bool,
     random: &'a mut Random,
+    wide: Option<Wide>,
     out: Vec<u8>,
+    /// How many arrays we are in.
     depth: u32,
 }
 
@@ -60,7 +111,7 @@ impl Instance<'_> {
 
     /// Some of the known tags, and some that nobody knows.
     fn tags(&mut self, mut known: Vec<(u32, &Field)>) {
-        known.retain(|_| self.random.below(2) == 0);
+        known.retain(|_| self.wide.is_none() && self.random.below(2) == 0);
         known.sort_by_key(|(tag, _)| *tag);
         let mut sections = Vec::new();
         for (tag, field) in known {
@@ -69,7 +120,7 @@ impl Instance<'_> {
             sections.push((tag, std::mem::replace(&mut self.out, outside)));
         }
         let mut unknown = 100;
-        while self.random.below(8) == 0 {
+        while self.wide.is_none() && self.random.below(8) == 0 {
             unknown += 1 + self.random.below(20_000) as u32;
             let size = self.random.below(20) as usize;
             sections.push((unknown, self.random.bytes(size)));
@@ -87,11 +138,13 @@ impl Instance<'_> {
             && field
                 .flexible
                 .is_none_or(|versions| versions.contains(self.version));
-        let null = field.nullable.contains(self.version) && self.random.below(4) == 0;
+        let nullable = field.nullable.contains(self.version);
+        let null = nullable && self.wide.is_none() && self.random.below(4) == 0;
         match field.ty.strip_prefix("[]") {
             Some(inner) => {
                 let count = self.count();
-                self.length((!null).then_some(count), flexible);
+                let claim = count.max(self.wide.map_or(0, |wide| wide.claim));
+                self.length((!null).then_some(claim), flexible);
                 if !null {
                     self.depth += 1;
                     (0..count).for_each(|_| self.value(inner, field, flexible));
@@ -99,7 +152,7 @@ impl Instance<'_> {
                 }
             }
             None if matches!(field.shape(self.message), Shape::Struct(_)) => {
-                if field.nullable.contains(self.version) {
+                if nullable {
                     // Tagged fields say null in another way than fields in line.
                     let marker = if field.tag.is_some() { 0 } else { 0xff };
                     self.out.push(if null { marker } else { 1 });
@@ -116,6 +169,13 @@ impl Instance<'_> {
 
     /// Few elements, fewer the deeper we are, so that instances stay small.
     fn count(&mut self) -> usize {
+        if let Some(wide) = self.wide {
+            return match self.depth.cmp(&wide.depth) {
+                Ordering::Less => 1,
+                Ordering::Equal => wide.count,
+                Ordering::Greater => 0,
+            };
+        }
         if self.depth == 0 && self.random.below(50) == 0 {
             return self.random.below(LONG) as usize;
         }
@@ -148,7 +208,13 @@ impl Instance<'_> {
                 self.out.extend(bytes);
             }
             "string" => {
-                let end = if self.random.below(20) == 0 { LONG } else { 12 };
+                let end = if self.wide.is_some() {
+                    1
+                } else if self.random.below(20) == 0 {
+                    LONG
+                } else {
+                    12
+                };
                 let text = self.random.text(end);
                 if flexible {
                     self.length(Some(text.len()), true);
@@ -158,7 +224,9 @@ impl Instance<'_> {
                 self.out.extend(text.bytes());
             }
             "bytes" | "records" => {
-                let size = if self.random.below(60) == 0 {
+                let size = if self.wide.is_some() {
+                    0
+                } else if self.random.below(60) == 0 {
                     LARGE
                 } else {
                     self.random.below(40) as usize

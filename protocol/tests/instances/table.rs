@@ -37,7 +37,10 @@ impl Versions {
 /// One message.
 #[derive(Debug)]
 pub struct Message {
+    pub kind: String,
     pub name: String,
+    /// API key, or type of a record.
+    pub key: Option<i16>,
     pub versions: Versions,
     pub flexible: Versions,
     pub fields: Vec<Field>,
@@ -101,7 +104,9 @@ pub fn parse(text: &str) -> Vec<Message> {
     let mut messages = Vec::new();
     while let Some((_, words)) = lines.pop() {
         let mut message = Message {
+            kind: words[0].to_owned(),
             name: words[1].to_owned(),
+            key: fact(&words, "key").map(|key| key.parse().expect("a key is a number")),
             versions: fact(&words, "versions").map_or(Versions::NONE, Versions::parse),
             flexible: fact(&words, "flexible").map_or(Versions::NONE, Versions::parse),
             fields: Vec::new(),
