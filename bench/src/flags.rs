@@ -17,12 +17,17 @@ impl Flags {
         let mut rest = args.iter();
         while let Some(arg) = rest.next() {
             let Some(name) = arg.strip_prefix("--") else {
-                bail!("unexpected argument {arg:?}; flags are: {}", known.join(", "));
+                bail!(
+                    "unexpected argument {arg:?}; flags are: {}",
+                    known.join(", ")
+                );
             };
             if !known.contains(&name) {
                 bail!("unknown flag --{name}; flags are: {}", known.join(", "));
             }
-            let value = rest.next().with_context(|| format!("--{name} needs a value"))?;
+            let value = rest
+                .next()
+                .with_context(|| format!("--{name} needs a value"))?;
             given.push((name.to_owned(), value.clone()));
         }
         Ok(Self { given })
@@ -30,7 +35,11 @@ impl Flags {
 
     /// The text of a flag, if it was given.
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.given.iter().rev().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+        self.given
+            .iter()
+            .rev()
+            .find(|(given, _)| given == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// A flag parsed as `T`, or `default`.

@@ -29,8 +29,14 @@ enum Durability {
 
 enum Sink {
     None,
-    PageCache { file: File, end: u64 },
-    CommitLog { log: CommitLog, group: AlignedBuffer },
+    PageCache {
+        file: File,
+        end: u64,
+    },
+    CommitLog {
+        log: CommitLog,
+        group: AlignedBuffer,
+    },
 }
 
 /// Runs the verb.
@@ -50,7 +56,11 @@ pub fn run(args: &[String]) -> Result<()> {
         for (number, stream) in listener.incoming().flatten().enumerate() {
             let dir = dir.clone();
             std::thread::spawn(move || {
-                if let Err(error) = serve(stream, durability, &dir.join(format!("connection-{number}"))) {
+                if let Err(error) = serve(
+                    stream,
+                    durability,
+                    &dir.join(format!("connection-{number}")),
+                ) {
                     eprintln!("connection {number}: {error:#}");
                 }
             });
@@ -64,7 +74,10 @@ pub fn run(args: &[String]) -> Result<()> {
 fn open_sink(durability: Durability, path: &Path) -> Result<Sink> {
     Ok(match durability {
         Durability::None => Sink::None,
-        Durability::PageCache => Sink::PageCache { file: File::create(path)?, end: 0 },
+        Durability::PageCache => Sink::PageCache {
+            file: File::create(path)?,
+            end: 0,
+        },
         Durability::CommitLog => Sink::CommitLog {
             log: CommitLog::create(path, 64 << 20)?,
             group: AlignedBuffer::with_capacity(8 << 20),

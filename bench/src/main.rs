@@ -23,7 +23,13 @@ fn main() -> ExitCode {
         Some("serve") => runtime::serve(&args[1..]),
         _ => {
             eprintln!("usage: ottla-bench VERB [flags]");
-            for usage in [storage::USAGE, runtime::USAGE, runtime::SERVE_USAGE, ideal::USAGE, replay::USAGE] {
+            for usage in [
+                storage::USAGE,
+                runtime::USAGE,
+                runtime::SERVE_USAGE,
+                ideal::USAGE,
+                replay::USAGE,
+            ] {
                 eprintln!("  {usage}");
             }
             return ExitCode::from(2);

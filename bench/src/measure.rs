@@ -20,7 +20,8 @@ pub struct Latencies {
 impl Latencies {
     /// Adds one sample.
     pub fn record(&mut self, latency: Duration) {
-        self.nanos.push(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+        self.nanos
+            .push(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// Adds all samples of another set.
@@ -114,7 +115,10 @@ impl Reading {
 
 fn own_cpu() -> Duration {
     let spent = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(spent.tv_sec.unsigned_abs(), u32::try_from(spent.tv_nsec).unwrap_or(0))
+    Duration::new(
+        spent.tv_sec.unsigned_abs(),
+        u32::try_from(spent.tv_nsec).unwrap_or(0),
+    )
 }
 
 /// On-CPU time of all live threads of a process, in scheduler nanoseconds (`/proc/PID/stat` only
@@ -123,14 +127,11 @@ pub fn process_cpu(pid: u32) -> Duration {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return Duration::ZERO;
     };
-    let nanos = tasks.flatten().filter_map(|task| schedstat_nanos(&task.path().join("schedstat"))).sum();
+    let nanos = tasks
+        .flatten()
+        .filter_map(|task| schedstat_nanos(&task.path().join("schedstat")))
+        .sum();
     Duration::from_nanos(nanos)
-}
-
-/// Resident set of a process in KiB (`VmRSS`), or 0 if it is gone.
-pub fn resident_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    field_after(&status, "VmRSS:").unwrap_or(0)
 }
 
 fn kernel_threads_cpu() -> Duration {
@@ -139,7 +140,13 @@ fn kernel_threads_cpu() -> Duration {
     };
     let nanos = processes
         .flatten()
-        .filter(|entry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()))
+        .filter(|entry| {
+            entry
+                .file_name()
+                .to_string_lossy()
+                .bytes()
+                .all(|byte| byte.is_ascii_digit())
+        })
         // A kernel thread has no command line.
         .filter(|entry| fs::read(entry.path().join("cmdline")).is_ok_and(|line| line.is_empty()))
         .filter_map(|entry| schedstat_nanos(&entry.path().join("schedstat")))
@@ -148,7 +155,12 @@ fn kernel_threads_cpu() -> Duration {
 }
 
 fn schedstat_nanos(path: &Path) -> Option<u64> {
-    fs::read_to_string(path).ok()?.split_whitespace().next()?.parse().ok()
+    fs::read_to_string(path)
+        .ok()?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
 }
 
 fn stalled_micros() -> u64 {
@@ -195,7 +207,10 @@ pub fn interleave<S, R>(
     rounds: usize,
     mut run: impl FnMut(&S) -> anyhow::Result<R>,
 ) -> anyhow::Result<Vec<Vec<R>>> {
-    let mut results: Vec<Vec<R>> = subjects.iter().map(|_| Vec::with_capacity(rounds)).collect();
+    let mut results: Vec<Vec<R>> = subjects
+        .iter()
+        .map(|_| Vec::with_capacity(rounds))
+        .collect();
     for round in 0..rounds {
         let order: Vec<usize> = match round % 2 {
             0 => (0..subjects.len()).collect(),
@@ -214,12 +229,18 @@ pub fn calm_rounds(psi: &[Vec<f64>]) -> Vec<usize> {
     let rounds = psi.first().map_or(0, Vec::len);
     let calm = |round: &usize| {
         let values = psi.iter().map(|subject| subject[*round]);
-        let (low, high) = values.fold((f64::MAX, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
+        let (low, high) = values.fold((f64::MAX, 0.0_f64), |(low, high), value| {
+            (low.min(value), high.max(value))
+        });
         high <= low + 25.0 || high <= low * 2.0
     };
     let kept: Vec<usize> = (0..rounds).filter(calm).collect();
     // A table from disturbed rounds, marked as such, is worth more than none.
-    if kept.is_empty() { (0..rounds).collect() } else { kept }
+    if kept.is_empty() {
+        (0..rounds).collect()
+    } else {
+        kept
+    }
 }
 
 /// A Markdown table with aligned columns, as it is pasted into an ADR.
@@ -230,23 +251,38 @@ pub struct Table {
 impl Table {
     /// Starts with the header row.
     pub fn new(header: &[&str]) -> Self {
-        Self { rows: vec![header.iter().map(|cell| (*cell).to_owned()).collect()] }
+        Self {
+            rows: vec![header.iter().map(|cell| (*cell).to_owned()).collect()],
+        }
     }
 
     /// Adds a row; it must have as many cells as the header.
     pub fn row(&mut self, cells: Vec<String>) {
-        assert_eq!(cells.len(), self.rows[0].len(), "a row has the header's number of cells");
+        assert_eq!(
+            cells.len(),
+            self.rows[0].len(),
+            "a row has the header's number of cells"
+        );
         self.rows.push(cells);
     }
 
     /// Writes the table to stdout.
     pub fn print(&self) {
         let columns = self.rows[0].len();
-        let width = |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let width = |column: usize| {
+            self.rows
+                .iter()
+                .map(|row| row[column].chars().count())
+                .max()
+                .unwrap_or(0)
+        };
         let widths: Vec<usize> = (0..columns).map(width).collect();
         for (index, row) in self.rows.iter().enumerate() {
-            let cells: Vec<String> =
-                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}", width = *width)).collect();
+            let cells: Vec<String> = row
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:<width$}", width = *width))
+                .collect();
             println!("| {} |", cells.join(" | "));
             if index == 0 {
                 let rules: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();

@@ -138,7 +138,11 @@ pub fn decode_request(mut frame: Bytes) -> Option<ProduceParts> {
         let len = usize::try_from(frame.try_get_i32().ok()?).ok()?;
         batches.push((index, take(&mut frame, len)?));
     }
-    Some(ProduceParts { correlation, topic, batches })
+    Some(ProduceParts {
+        correlation,
+        topic,
+        batches,
+    })
 }
 
 fn take_string(frame: &mut Bytes) -> Option<Bytes> {

@@ -56,18 +56,37 @@ pub struct Replayed {
 /// Runs the verb.
 pub fn run(args: &[String]) -> Result<()> {
     let known = [
-        "to", "topic", "pid", "partitions", "per-request", "records", "value-bytes", "acks", "connections", "depth", "rate",
-        "seconds", "warm-up",
+        "to",
+        "topic",
+        "pid",
+        "partitions",
+        "per-request",
+        "records",
+        "value-bytes",
+        "acks",
+        "connections",
+        "depth",
+        "rate",
+        "seconds",
+        "warm-up",
     ];
     let flags = Flags::parse(args, &known)?;
-    let address: SocketAddr = flags.text("to").context("--to is needed")?.parse().context("--to is HOST:PORT")?;
+    let address: SocketAddr = flags
+        .text("to")
+        .context("--to is needed")?
+        .parse()
+        .context("--to is HOST:PORT")?;
     let topic = flags.text("topic").context("--topic is needed")?;
     let frames = frames(
         topic,
         flags.value("partitions", 6)?,
         flags.value("per-request", 1)?,
         flags.value("acks", -1)?,
-        &encode_batch(flags.value("records", 16)?, flags.value("value-bytes", 1000)?, 7),
+        &encode_batch(
+            flags.value("records", 16)?,
+            flags.value("value-bytes", 1000)?,
+            7,
+        ),
     );
     let payload = frames[0].len();
     let mut load = Load {
@@ -79,22 +98,46 @@ pub fn run(args: &[String]) -> Result<()> {
     };
     replay(address, &load)?;
     load.time = Duration::from_secs_f64(flags.value("seconds", 5.0)?);
-    let subject = flags.text("pid").map(str::parse).transpose().context("--pid")?.map_or(Subject::Own, Subject::Process);
+    let subject = flags
+        .text("pid")
+        .map(str::parse)
+        .transpose()
+        .context("--pid")?
+        .map_or(Subject::Own, Subject::Process);
     let before = Reading::now(subject, None);
     let mut replayed = replay(address, &load)?;
     let cost = Reading::now(subject, None).since(&before);
     let gigabytes = replayed.requests as f64 * payload as f64 / 1e9;
-    let whose = if matches!(subject, Subject::Own) { "client" } else { "broker" };
-    let mut table =
-        Table::new(&["requests/s", "MB/s", "p50 ms", "p99 ms", "p99.9 ms", "whose CPU", "CPU µs/request", "CPU-s/GB", "PSI %"]);
+    let whose = if matches!(subject, Subject::Own) {
+        "client"
+    } else {
+        "broker"
+    };
+    let mut table = Table::new(&[
+        "requests/s",
+        "MB/s",
+        "p50 ms",
+        "p99 ms",
+        "p99.9 ms",
+        "whose CPU",
+        "CPU µs/request",
+        "CPU-s/GB",
+        "PSI %",
+    ]);
     table.row(vec![
-        format!("{:.0}", replayed.requests as f64 / replayed.wall.as_secs_f64()),
+        format!(
+            "{:.0}",
+            replayed.requests as f64 / replayed.wall.as_secs_f64()
+        ),
         format!("{:.0}", gigabytes * 1e3 / replayed.wall.as_secs_f64()),
         format!("{:.3}", replayed.latencies.quantile_ms(0.5)),
         format!("{:.3}", replayed.latencies.quantile_ms(0.99)),
         format!("{:.3}", replayed.latencies.quantile_ms(0.999)),
         whose.to_owned(),
-        format!("{:.1}", cost.process_cpu.as_secs_f64() * 1e6 / replayed.requests as f64),
+        format!(
+            "{:.1}",
+            cost.process_cpu.as_secs_f64() * 1e6 / replayed.requests as f64
+        ),
         format!("{:.2}", cost.process_cpu.as_secs_f64() / gigabytes),
         format!("{:.0}", cost.psi_percent),
     ]);
@@ -104,18 +147,32 @@ pub fn run(args: &[String]) -> Result<()> {
 
 /// One frame per group of `per_request` partitions, so that a pass over all frames touches each of
 /// `partitions` once.
-pub fn frames(topic: &str, partitions: i32, per_request: i32, acks: i16, batch: &Bytes) -> Rc<Vec<Bytes>> {
+pub fn frames(
+    topic: &str,
+    partitions: i32,
+    per_request: i32,
+    acks: i16,
+    batch: &Bytes,
+) -> Rc<Vec<Bytes>> {
     let all: Vec<i32> = (0..partitions).collect();
-    Rc::new(all.chunks(per_request.max(1) as usize).map(|group| encode_request(topic, group, acks, batch)).collect())
+    Rc::new(
+        all.chunks(per_request.max(1) as usize)
+            .map(|group| encode_request(topic, group, acks, batch))
+            .collect(),
+    )
 }
 
 /// Sends the load and waits for the last answer.
 pub fn replay(address: SocketAddr, load: &Load) -> Result<Replayed> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     LocalSet::new().block_on(&runtime, async {
         let mut streams = Vec::new();
         for _ in 0..load.connections {
-            let stream = TcpStream::connect(address).await.with_context(|| format!("cannot connect to {address}"))?;
+            let stream = TcpStream::connect(address)
+                .await
+                .with_context(|| format!("cannot connect to {address}"))?;
             stream.set_nodelay(true)?;
             streams.push(stream);
         }
@@ -123,14 +180,20 @@ pub fn replay(address: SocketAddr, load: &Load) -> Result<Replayed> {
         let tasks: Vec<_> = streams
             .into_iter()
             .enumerate()
-            .map(|(number, stream)| tokio::task::spawn_local(one_connection(stream, number, load.clone(), start)))
+            .map(|(number, stream)| {
+                tokio::task::spawn_local(one_connection(stream, number, load.clone(), start))
+            })
             .collect();
         let mut latencies = Latencies::default();
         for task in tasks {
             latencies.extend(&task.await??);
         }
         let requests = latencies.len() as u64;
-        Ok(Replayed { latencies, requests, wall: start.elapsed() })
+        Ok(Replayed {
+            latencies,
+            requests,
+            wall: start.elapsed(),
+        })
     })
 }
 
@@ -142,7 +205,12 @@ struct Flight {
     latencies: RefCell<Latencies>,
 }
 
-async fn one_connection(stream: TcpStream, number: usize, load: Load, start: Instant) -> Result<Latencies> {
+async fn one_connection(
+    stream: TcpStream,
+    number: usize,
+    load: Load,
+    start: Instant,
+) -> Result<Latencies> {
     let (reading, mut writing) = stream.into_split();
     let flight = Rc::new(Flight {
         due: RefCell::default(),
@@ -158,8 +226,11 @@ async fn one_connection(stream: TcpStream, number: usize, load: Load, start: Ins
         }
     });
     // Each connection has its own share of the schedule, shifted so that they do not fire together.
-    let step = (load.rate > 0.0).then(|| Duration::from_secs_f64(load.connections as f64 / load.rate));
-    let shift = step.map_or(Duration::ZERO, |step| step.mul_f64(number as f64 / load.connections as f64));
+    let step =
+        (load.rate > 0.0).then(|| Duration::from_secs_f64(load.connections as f64 / load.rate));
+    let shift = step.map_or(Duration::ZERO, |step| {
+        step.mul_f64(number as f64 / load.connections as f64)
+    });
     let mut sent = 0_u32;
     let stopped = loop {
         let scheduled = step.map(|step| start + shift + step * sent);
@@ -175,7 +246,9 @@ async fn one_connection(stream: TcpStream, number: usize, load: Load, start: Ins
         }
         place.forget();
         flight.due.borrow_mut().push_back(due);
-        writing.write_all(&load.frames[(sent as usize + number * 7) % load.frames.len()]).await?;
+        writing
+            .write_all(&load.frames[(sent as usize + number * 7) % load.frames.len()])
+            .await?;
         sent += 1;
     };
     let all = u32::try_from(load.depth)?;

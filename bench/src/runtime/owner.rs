@@ -23,7 +23,10 @@ pub type Offsets = Vec<(i32, i64)>;
 /// What can happen to an owner.
 pub enum Event {
     /// Batches of one request, all of partitions this owner has.
-    Append { batches: Vec<(i32, Bytes)>, reply: oneshot::Sender<Offsets> },
+    Append {
+        batches: Vec<(i32, Bytes)>,
+        reply: oneshot::Sender<Offsets>,
+    },
     /// The I/O thread has made that many waiting appends durable.
     Flushed { appends: usize },
 }
@@ -46,15 +49,21 @@ struct Partitions(BTreeMap<i32, Partition>);
 
 impl Partitions {
     fn append(&mut self, batches: &[(i32, Bytes)]) -> Offsets {
-        batches.iter().map(|(index, batch)| (*index, self.append_one(*index, batch))).collect()
+        batches
+            .iter()
+            .map(|(index, batch)| (*index, self.append_one(*index, batch)))
+            .collect()
     }
 
     fn append_one(&mut self, index: i32, batch: &Bytes) -> i64 {
         let Some(records) = check_batch(batch) else {
             return -1;
         };
-        let partition =
-            self.0.entry(index).or_insert_with(|| Partition { end: 0, tail: VecDeque::new(), tail_bytes: 0 });
+        let partition = self.0.entry(index).or_insert_with(|| Partition {
+            end: 0,
+            tail: VecDeque::new(),
+            tail_bytes: 0,
+        });
         let base = partition.end;
         partition.end += i64::from(records);
         partition.tail_bytes += batch.len();
@@ -119,7 +128,14 @@ pub async fn own(
             let Some(owner) = own_address.upgrade() else {
                 return;
             };
-            if commit.send(Group { batches: group, appends, owner }).is_err() {
+            if commit
+                .send(Group {
+                    batches: group,
+                    appends,
+                    owner,
+                })
+                .is_err()
+            {
                 return;
             }
         }
@@ -144,7 +160,9 @@ pub fn commit_loop(path: &Path, groups: &std::sync::mpsc::Receiver<Group>) -> io
         }
         log.commit(&buffer)?;
         for group in together {
-            let _ = group.owner.send(Event::Flushed { appends: group.appends });
+            let _ = group.owner.send(Event::Flushed {
+                appends: group.appends,
+            });
         }
     }
     Ok(())

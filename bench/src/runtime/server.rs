@@ -32,7 +32,8 @@ const PARTITIONS: usize = 64;
 const READ_BYTES: usize = 64 << 10;
 
 /// Usage text of the verb.
-pub const USAGE: &str = "serve --shape inline|single|sharded|stealing [--commit none|log] [--dir DIR] [--port PORT]
+pub const USAGE: &str =
+    "serve --shape inline|single|sharded|stealing [--commit none|log] [--dir DIR] [--port PORT]
     The server of `runtime` by itself. Prints `port N` and serves until stdin ends.";
 
 /// Names of the shapes.
@@ -87,7 +88,9 @@ pub fn serve(args: &[String]) -> Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", flags.value("port", 0)?))?;
     println!("port {}", listener.local_addr()?.port());
     std::thread::spawn(move || match shape {
-        RuntimeShape::Inline => on_cores(&listener, 1, |_| Local::Inline(Rc::new(RefCell::new(Inline::new())))),
+        RuntimeShape::Inline => on_cores(&listener, 1, |_| {
+            Local::Inline(Rc::new(RefCell::new(Inline::new())))
+        }),
         RuntimeShape::Single => on_cores(&listener, 1, channels_to_owners(1, commit)),
         RuntimeShape::Sharded => on_cores(&listener, CORES, channels_to_owners(CORES, commit)),
         RuntimeShape::Stealing => work_stealing(&listener, commit),
@@ -122,7 +125,10 @@ enum Local {
 }
 
 /// Prepares `owners` owner loops; core `n` runs loop `n` and gets the addresses of all.
-fn channels_to_owners(owners: usize, commit: Commit) -> impl Fn(usize) -> Local + Send + Sync + 'static {
+fn channels_to_owners(
+    owners: usize,
+    commit: Commit,
+) -> impl Fn(usize) -> Local + Send + Sync + 'static {
     let mut addresses = Vec::new();
     let mut receivers = Vec::new();
     for _ in 0..owners {
@@ -133,7 +139,10 @@ fn channels_to_owners(owners: usize, commit: Commit) -> impl Fn(usize) -> Local 
     let addresses = Owners(Arc::new(addresses));
     let commit = std::sync::Mutex::new(commit);
     move |core| {
-        let receiver = receivers[core].lock().ok().and_then(|mut receiver| receiver.take());
+        let receiver = receivers[core]
+            .lock()
+            .ok()
+            .and_then(|mut receiver| receiver.take());
         let commit = commit.lock().ok().and_then(|commit| commit.clone());
         if let Some(receiver) = receiver {
             tokio::task::spawn_local(own(addresses.0[core].downgrade(), receiver, commit));
@@ -151,12 +160,16 @@ fn on_cores(listener: &TcpListener, cores: usize, local: impl Fn(usize) -> Local
             let (inbox, mut arriving) = mpsc::unbounded_channel::<std::net::TcpStream>();
             inboxes.push(inbox);
             scope.spawn(move || {
-                let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return };
+                let Ok(runtime) = Builder::new_current_thread().enable_all().build() else {
+                    return;
+                };
                 LocalSet::new().block_on(&runtime, async {
                     let local = local(core);
                     while let Some(stream) = arriving.recv().await {
                         let local = local.clone();
-                        tokio::task::spawn_local(async move { report(one_connection(stream, local).await) });
+                        tokio::task::spawn_local(async move {
+                            report(one_connection(stream, local).await)
+                        });
                     }
                 });
             });
@@ -168,7 +181,13 @@ fn on_cores(listener: &TcpListener, cores: usize, local: impl Fn(usize) -> Local
 }
 
 fn work_stealing(listener: &TcpListener, commit: Commit) {
-    let Ok(runtime) = Builder::new_multi_thread().worker_threads(CORES).enable_all().build() else { return };
+    let Ok(runtime) = Builder::new_multi_thread()
+        .worker_threads(CORES)
+        .enable_all()
+        .build()
+    else {
+        return;
+    };
     let _entered = runtime.enter();
     let mut addresses = Vec::new();
     for _ in 0..PARTITIONS {

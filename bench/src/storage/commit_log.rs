@@ -27,7 +27,11 @@ impl AlignedBuffer {
     pub fn with_capacity(capacity: usize) -> Self {
         let memory = vec![0; capacity.next_multiple_of(BLOCK) + BLOCK];
         let start = memory.as_ptr().align_offset(BLOCK);
-        Self { memory, start, len: 0 }
+        Self {
+            memory,
+            start,
+            len: 0,
+        }
     }
 
     /// Forgets the content.
@@ -69,7 +73,12 @@ impl CommitLog {
             at += 1 << 20;
         }
         file.sync_all()?;
-        Ok(Self { file, capacity: at, position: 0, wraps: 0 })
+        Ok(Self {
+            file,
+            capacity: at,
+            position: 0,
+            wraps: 0,
+        })
     }
 
     /// Writes the blocks of one group and makes them durable.

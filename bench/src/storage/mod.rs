@@ -41,7 +41,10 @@ impl std::str::FromStr for Case {
             Some(digits) => (digits, 1024),
             None => (bytes, 1),
         };
-        let case = Self { partitions: partitions.parse()?, bytes: digits.parse::<usize>()? * unit };
+        let case = Self {
+            partitions: partitions.parse()?,
+            bytes: digits.parse::<usize>()? * unit,
+        };
         if case.partitions == 0 || case.bytes == 0 || case.partitions * case.bytes > 64 << 20 {
             bail!("a round has between 1 byte and 64 MiB");
         }
@@ -67,7 +70,19 @@ struct Outcome {
 
 /// Runs the verb.
 pub fn run(args: &[String]) -> Result<()> {
-    let flags = Flags::parse(args, &["dir", "seconds", "rounds", "shapes", "cases", "rate", "flush-step-mb", "write-out-kb"])?;
+    let flags = Flags::parse(
+        args,
+        &[
+            "dir",
+            "seconds",
+            "rounds",
+            "shapes",
+            "cases",
+            "rate",
+            "flush-step-mb",
+            "write-out-kb",
+        ],
+    )?;
     let dir = PathBuf::from(flags.text("dir").unwrap_or("target/ottla-bench-storage"));
     let seconds: f64 = flags.value("seconds", 0.6)?;
     let rounds: usize = flags.value("rounds", 4)?;
@@ -77,11 +92,23 @@ pub fn run(args: &[String]) -> Result<()> {
     let large = ["1x256K", "8x256K", "64x256K"];
     let cases: Vec<Case> = match flags.text("cases") {
         Some(_) => flags.list("cases", &[])?,
-        None => small.iter().chain(&spread).chain(&large).map(|case| case.parse()).collect::<Result<_>>()?,
+        None => small
+            .iter()
+            .chain(&spread)
+            .chain(&large)
+            .map(|case| case.parse())
+            .collect::<Result<_>>()?,
     };
     let flush_step = flags.value::<u64>("flush-step-mb", 4)?.clamp(1, 64) << 20;
-    let behind = WriteBehind { coalesce: flags.value::<usize>("write-out-kb", 32)? << 10, flush_step };
-    let pace = Pace { time: Duration::from_secs_f64(seconds), rate: flags.value("rate", 0.0)?, behind };
+    let behind = WriteBehind {
+        coalesce: flags.value::<usize>("write-out-kb", 32)? << 10,
+        flush_step,
+    };
+    let pace = Pace {
+        time: Duration::from_secs_f64(seconds),
+        rate: flags.value("rate", 0.0)?,
+        behind,
+    };
     for case in cases {
         let results = interleave(&shapes, rounds, |shape| one_run(*shape, case, &dir, pace))?;
         print_case(case, &shapes, results);
@@ -119,12 +146,24 @@ fn one_run(kind: ShapeKind, case: Case, dir: &Path, pace: Pace) -> Result<Outcom
     let payload = (latencies.len() * case.partitions * case.bytes) as u64;
     drop(shape);
     fs::remove_dir_all(dir)?;
-    Ok(Outcome { latencies, payload, commit_wall, cost })
+    Ok(Outcome {
+        latencies,
+        payload,
+        commit_wall,
+        cost,
+    })
 }
 
 fn print_case(case: Case, shapes: &[ShapeKind], mut results: Vec<Vec<Outcome>>) {
-    let psi: Vec<Vec<f64>> =
-        results.iter().map(|rounds| rounds.iter().map(|outcome| outcome.cost.psi_percent).collect()).collect();
+    let psi: Vec<Vec<f64>> = results
+        .iter()
+        .map(|rounds| {
+            rounds
+                .iter()
+                .map(|outcome| outcome.cost.psi_percent)
+                .collect()
+        })
+        .collect();
     let calm = calm_rounds(&psi);
     println!(
         "\n{} partitions × {} KiB = {} KiB a round; {} of {} rounds calm",
@@ -135,8 +174,17 @@ fn print_case(case: Case, shapes: &[ShapeKind], mut results: Vec<Vec<Outcome>>) 
         psi[0].len()
     );
     let mut table = Table::new(&[
-        "shape", "p50 ms", "p99 ms", "rounds/s", "MB/s acked", "MB/s drained", "CPU-s/GB", "kthread CPU-s/GB", "written ×",
-        "device ×", "PSI %",
+        "shape",
+        "p50 ms",
+        "p99 ms",
+        "rounds/s",
+        "MB/s acked",
+        "MB/s drained",
+        "CPU-s/GB",
+        "kthread CPU-s/GB",
+        "written ×",
+        "device ×",
+        "PSI %",
     ]);
     for (shape, rounds) in shapes.iter().zip(&mut results) {
         let mut pooled = Latencies::default();
@@ -151,13 +199,34 @@ fn print_case(case: Case, shapes: &[ShapeKind], mut results: Vec<Vec<Outcome>>) 
             shape.name().to_owned(),
             format!("{:.2}", pooled.quantile_ms(0.5)),
             format!("{:.2}", pooled.quantile_ms(0.99)),
-            format!("{:.0}", column(|o| o.latencies.len() as f64 / o.commit_wall.as_secs_f64())),
-            format!("{:.0}", column(|o| o.payload as f64 / 1e6 / o.commit_wall.as_secs_f64())),
-            format!("{:.0}", column(|o| o.payload as f64 / 1e6 / o.cost.wall.as_secs_f64())),
-            format!("{:.2}", column(|o| o.cost.process_cpu.as_secs_f64() / (o.payload as f64 / 1e9))),
-            format!("{:.2}", column(|o| o.cost.kernel_cpu.as_secs_f64() / (o.payload as f64 / 1e9))),
-            format!("{:.2}", column(|o| o.cost.process_written as f64 / o.payload as f64)),
-            format!("{:.2}", column(|o| o.cost.device_written as f64 / o.payload as f64)),
+            format!(
+                "{:.0}",
+                column(|o| o.latencies.len() as f64 / o.commit_wall.as_secs_f64())
+            ),
+            format!(
+                "{:.0}",
+                column(|o| o.payload as f64 / 1e6 / o.commit_wall.as_secs_f64())
+            ),
+            format!(
+                "{:.0}",
+                column(|o| o.payload as f64 / 1e6 / o.cost.wall.as_secs_f64())
+            ),
+            format!(
+                "{:.2}",
+                column(|o| o.cost.process_cpu.as_secs_f64() / (o.payload as f64 / 1e9))
+            ),
+            format!(
+                "{:.2}",
+                column(|o| o.cost.kernel_cpu.as_secs_f64() / (o.payload as f64 / 1e9))
+            ),
+            format!(
+                "{:.2}",
+                column(|o| o.cost.process_written as f64 / o.payload as f64)
+            ),
+            format!(
+                "{:.2}",
+                column(|o| o.cost.device_written as f64 / o.payload as f64)
+            ),
             format!("{:.0}", column(|o| o.cost.psi_percent)),
         ]);
     }

@@ -38,7 +38,10 @@ pub fn create_segments(dir: &Path, partitions: usize) -> io::Result<Arc<Vec<Segm
         let folder = dir.join(format!("topic-{partition}"));
         std::fs::create_dir(&folder)?;
         let file = File::create_new(folder.join("00000000000000000000.log"))?;
-        segments.push(Segment { file, end: AtomicU64::new(0) });
+        segments.push(Segment {
+            file,
+            end: AtomicU64::new(0),
+        });
     }
     Ok(Arc::new(segments))
 }
@@ -76,17 +79,29 @@ impl FlushPool {
             }));
             jobs.push(sender);
         }
-        Self { jobs, done, threads: handles }
+        Self {
+            jobs,
+            done,
+            threads: handles,
+        }
     }
 
     /// Appends `payload` (if any) to every segment and flushes every segment; returns when all are durable.
     pub fn append_and_flush(&self, payload: Option<&Arc<Vec<u8>>>) -> io::Result<()> {
         for (first, sender) in self.jobs.iter().enumerate() {
-            let job = Job { first, step: self.jobs.len(), payload: payload.cloned() };
-            sender.send(job).map_err(|_| io::Error::other("I/O thread is gone"))?;
+            let job = Job {
+                first,
+                step: self.jobs.len(),
+                payload: payload.cloned(),
+            };
+            sender
+                .send(job)
+                .map_err(|_| io::Error::other("I/O thread is gone"))?;
         }
         for _ in &self.jobs {
-            self.done.recv().map_err(|_| io::Error::other("I/O thread is gone"))??;
+            self.done
+                .recv()
+                .map_err(|_| io::Error::other("I/O thread is gone"))??;
         }
         Ok(())
     }

@@ -63,8 +63,14 @@ pub enum ShapeKind {
 
 impl ShapeKind {
     /// All shapes in their order of presentation.
-    pub const ALL: [Self; 6] =
-        [Self::Segments, Self::Syncfs, Self::CommitLog, Self::CommitLogLazy, Self::Mixed, Self::PageCache];
+    pub const ALL: [Self; 6] = [
+        Self::Segments,
+        Self::Syncfs,
+        Self::CommitLog,
+        Self::CommitLogLazy,
+        Self::Mixed,
+        Self::PageCache,
+    ];
 
     /// The name on the command line and in tables.
     pub fn name(self) -> &'static str {
@@ -103,18 +109,36 @@ pub struct Shape {
 
 impl Shape {
     /// Creates files and threads for rounds of `bytes` for each of `partitions`.
-    pub fn open(kind: ShapeKind, dir: &Path, partitions: usize, bytes: usize, behind: WriteBehind) -> io::Result<Self> {
+    pub fn open(
+        kind: ShapeKind,
+        dir: &Path,
+        partitions: usize,
+        bytes: usize,
+        behind: WriteBehind,
+    ) -> io::Result<Self> {
         let segments = create_segments(dir, partitions)?;
         let root = File::open(dir)?;
         let log = CommitLog::create(&dir.join("commit.log"), LOG_BYTES)?;
-        let eager = WriteBehind { coalesce: 0, ..behind };
-        let behind = if kind == ShapeKind::CommitLog { eager } else { behind };
+        let eager = WriteBehind {
+            coalesce: 0,
+            ..behind
+        };
+        let behind = if kind == ShapeKind::CommitLog {
+            eager
+        } else {
+            behind
+        };
         Ok(Self {
             kind,
             pool: FlushPool::start(&segments, FLUSH_THREADS.min(partitions)),
             log,
             group: AlignedBuffer::with_capacity(BLOCK + partitions * (bytes + 32)),
-            write_out: WriteOut::start(&segments, root.try_clone()?, behind, queue_rounds(partitions * bytes)),
+            write_out: WriteOut::start(
+                &segments,
+                root.try_clone()?,
+                behind,
+                queue_rounds(partitions * bytes),
+            ),
             root,
             segments,
         })
@@ -138,7 +162,10 @@ impl Shape {
                 self.round_through_segments(payload)
             }
             ShapeKind::Mixed => self.round_through_log(payload),
-            ShapeKind::PageCache => self.segments.iter().try_for_each(|segment| segment.append(payload)),
+            ShapeKind::PageCache => self
+                .segments
+                .iter()
+                .try_for_each(|segment| segment.append(payload)),
         }
     }
 
@@ -158,7 +185,8 @@ impl Shape {
     }
 
     fn round_through_segments(&mut self, payload: &[u8]) -> io::Result<()> {
-        self.pool.append_and_flush(Some(&Arc::new(payload.to_vec())))?;
+        self.pool
+            .append_and_flush(Some(&Arc::new(payload.to_vec())))?;
         self.mark()
     }
 
@@ -198,8 +226,12 @@ impl WriteOut {
     fn start(segments: &Arc<Vec<Segment>>, root: File, behind: WriteBehind, queue: usize) -> Self {
         let (jobs, receiver) = sync_channel(queue);
         let segments = Arc::clone(segments);
-        let thread = std::thread::spawn(move || write_out_loop(&segments, &root, behind, &receiver));
-        Self { jobs: Some(jobs), thread: Some(thread) }
+        let thread =
+            std::thread::spawn(move || write_out_loop(&segments, &root, behind, &receiver));
+        Self {
+            jobs: Some(jobs),
+            thread: Some(thread),
+        }
     }
 
     fn queue(&self, payload: &[u8]) -> io::Result<()> {
@@ -209,12 +241,17 @@ impl WriteOut {
     fn drain(&self) -> io::Result<()> {
         let (reply, done) = sync_channel(1);
         self.send(WriteOutJob::Drain(reply))?;
-        done.recv().map_err(|_| io::Error::other("write-out thread is gone"))?
+        done.recv()
+            .map_err(|_| io::Error::other("write-out thread is gone"))?
     }
 
     fn send(&self, job: WriteOutJob) -> io::Result<()> {
-        let jobs = self.jobs.as_ref().ok_or_else(|| io::Error::other("write-out is stopped"))?;
-        jobs.send(job).map_err(|_| io::Error::other("write-out thread is gone"))
+        let jobs = self
+            .jobs
+            .as_ref()
+            .ok_or_else(|| io::Error::other("write-out is stopped"))?;
+        jobs.send(job)
+            .map_err(|_| io::Error::other("write-out thread is gone"))
     }
 }
 
@@ -233,7 +270,12 @@ fn queue_rounds(round_bytes: usize) -> usize {
     (LOG_BYTES as usize / 4 / round_bytes).clamp(2, 8192)
 }
 
-fn write_out_loop(segments: &[Segment], root: &File, behind: WriteBehind, jobs: &Receiver<WriteOutJob>) {
+fn write_out_loop(
+    segments: &[Segment],
+    root: &File,
+    behind: WriteBehind,
+    jobs: &Receiver<WriteOutJob>,
+) {
     let mut waiting: Vec<u8> = Vec::new();
     let mut since_flush: u64 = 0;
     let mut failed: Option<io::Error> = None;
@@ -243,7 +285,14 @@ fn write_out_loop(segments: &[Segment], root: &File, behind: WriteBehind, jobs: 
                 waiting.extend_from_slice(&payload);
                 since_flush += (payload.len() * segments.len()) as u64;
                 let due = waiting.len() >= behind.coalesce;
-                (if due { write_all(segments, &mut waiting) } else { Ok(()) }, None)
+                (
+                    if due {
+                        write_all(segments, &mut waiting)
+                    } else {
+                        Ok(())
+                    },
+                    None,
+                )
             }
             WriteOutJob::Drain(reply) => (write_all(segments, &mut waiting), Some(reply)),
         };
@@ -268,7 +317,9 @@ fn write_out_loop(segments: &[Segment], root: &File, behind: WriteBehind, jobs: 
 
 fn write_all(segments: &[Segment], waiting: &mut Vec<u8>) -> io::Result<()> {
     if !waiting.is_empty() {
-        segments.iter().try_for_each(|segment| segment.append(waiting))?;
+        segments
+            .iter()
+            .try_for_each(|segment| segment.append(waiting))?;
         waiting.clear();
     }
     Ok(())
