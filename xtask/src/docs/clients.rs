@@ -23,17 +23,18 @@ pub fn collect() -> Result<()> {
     };
     let path = workspace::root().join(RESULTS);
     let mut results = parse(&fs::read_to_string(&path).unwrap_or_default())?;
+    let mut fresh = Results::new();
     for entry in entries {
-        let text = fs::read_to_string(entry?.path())?;
-        let fresh = parse(&text)?;
-        // A tour replaces all it said before: a step that is gone must not live on.
-        let tours: BTreeSet<(String, String)> = fresh
-            .keys()
-            .map(|[client, _, peer, _]| (client.clone(), peer.clone()))
-            .collect();
-        results.retain(|[client, _, peer, _], _| !tours.contains(&(client.clone(), peer.clone())));
-        results.extend(fresh);
+        fresh.extend(parse(&fs::read_to_string(entry?.path())?)?);
     }
+    // A tour replaces all that its client said before: a step or a version that is gone must not
+    // live on.
+    let tours: BTreeSet<(&String, &String)> = fresh
+        .keys()
+        .map(|[client, _, peer, _]| (client, peer))
+        .collect();
+    results.retain(|[client, _, peer, _], _| !tours.contains(&(client, peer)));
+    results.extend(fresh.clone());
     let mut text = format!("{HEADER}\n");
     for (key, result) in &results {
         text.push_str(&format!("{}\t{result}\n", key.join("\t")));
@@ -116,5 +117,31 @@ mod tests {
         assert!(page.contains("## Against Ottla\n\n| step | kcat 1.7 |\n| --- | --- |\n| admin | n/a |\n| group | ok |\n"));
         assert!(parse("kcat\t1.7\tOttla\tgroup\tperhaps\n").is_err());
         assert!(parse("kcat\t1.7\n").is_err());
+    }
+
+    #[test]
+    fn the_committed_results_are_whole() {
+        let path = workspace::root().join(RESULTS);
+        let results = parse(&fs::read_to_string(path).expect("in the tree")).expect("results");
+        let steps: BTreeSet<&String> = results.keys().map(|[_, _, _, step]| step).collect();
+        let tours: BTreeSet<[&String; 3]> = results.keys().map(|[c, v, p, _]| [c, v, p]).collect();
+        assert_eq!(
+            results.len(),
+            tours.len() * steps.len(),
+            "a tour left out a step"
+        );
+        let clients = |peer: &str| -> BTreeSet<[&String; 2]> {
+            let of_peer = tours.iter().filter(|[_, _, p]| p.as_str() == peer);
+            of_peer
+                .map(|[client, version, _]| [*client, *version])
+                .collect()
+        };
+        assert!(clients("Apache Kafka 4.3.1").len() >= 9);
+        assert_eq!(clients("Apache Kafka 4.3.1"), clients("Ottla"));
+        let failed: Vec<_> = results
+            .iter()
+            .filter(|(_, result)| *result == "failed")
+            .collect();
+        assert!(failed.is_empty(), "{failed:?}");
     }
 }
