@@ -12,6 +12,7 @@ pub mod connection;
 mod error;
 mod group_offsets;
 pub mod net;
+pub mod producer;
 pub mod tcp;
 
 pub use admin::Admin;
@@ -19,3 +20,4 @@ pub use cluster::Cluster;
 pub use config::ClientConfig;
 pub use connection::{Connection, ConnectionError, ConnectionOptions, Versions};
 pub use error::{ClientError, Failure};
+pub use producer::{Acks, Delivered, Delivery, Producer, ProducerConfig, ProducerRecord};

@@ -224,6 +224,11 @@ impl Cluster {
         self.inner.asked.borrow_mut().remove(name);
     }
 
+    /// Whether what is known of a topic has been called stale.
+    pub(crate) fn is_doubted(&self, name: &Str) -> bool {
+        !self.inner.asked.borrow().contains_key(name)
+    }
+
     /// The leader of a partition, with its epoch. Errors: `NoLeader`, or what the broker says of the topic.
     pub(crate) async fn leader(
         &self,

@@ -187,8 +187,11 @@ impl Connection {
     }
 
     /// Sends a request that has no response (Produce with acks=0).
-    pub fn send_only<R: Request>(&self, request: &R) -> Result<(), ConnectionError> {
-        let version = self.version::<R>()?;
+    pub fn send_only_at<R: Request>(
+        &self,
+        request: &R,
+        version: i16,
+    ) -> Result<(), ConnectionError> {
         let correlation_id = self.link.correlation_id();
         self.queue(request, version, correlation_id)
     }
