@@ -95,3 +95,6 @@ pub fn decode_response<M: Message>(
     reader.expect_end()?;
     Ok((header.correlation_id, response))
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,5 +31,6 @@ pub use bytes::Bytes;
 pub use error_code::ErrorCode;
 pub use message::{Message, Request};
 pub use primitives::{
-    DecodeError, EncodeError, Frame, Plain, Reader, Records, Str, UnknownTag, UnknownTags, Uuid, Writer,
+    DecodeError, EncodeError, Frame, Plain, Reader, Records, Str, UnknownTag, UnknownTags, Uuid,
+    Writer,
 };

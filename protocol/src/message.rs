@@ -33,3 +33,6 @@ pub trait Request: Message {
         Self::KEY.is_flexible(version)
     }
 }
+
+#[cfg(test)]
+mod tests;

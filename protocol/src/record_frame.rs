@@ -185,3 +185,6 @@ macro_rules! coordinator_records {
         }
     };
 }
+
+#[cfg(test)]
+mod tests;

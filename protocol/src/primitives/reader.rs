@@ -394,3 +394,6 @@ fn length(length: i32) -> Result<Option<usize>, DecodeError> {
             .map_err(|_| DecodeError::BadLength(length.into())),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -371,3 +371,6 @@ fn uvarint(mut value: u32) -> ([u8; 5], usize) {
         bytes[len - 1] |= 0x80;
     }
 }
+
+#[cfg(test)]
+mod tests;
