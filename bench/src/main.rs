@@ -3,6 +3,7 @@
 //! Each verb prints Markdown tables that go into an ADR or a benchmark note as they are. Nothing
 //! here is a test: no figure fails a build.
 
+mod figures;
 mod flags;
 mod ideal;
 mod measure;
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
     let result = match args.first().map(String::as_str) {
         Some("storage") => storage::run(&args[1..]),
         Some("runtime") => runtime::run(&args[1..]),
+        Some("figures") => figures::run(&args[1..]),
         Some("ideal") => ideal::run(&args[1..]),
         Some("replay") => replay::run(&args[1..]),
         Some("serve") => runtime::serve(&args[1..]),
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
                 runtime::SERVE_USAGE,
                 ideal::USAGE,
                 replay::USAGE,
+                figures::USAGE,
             ] {
                 eprintln!("  {usage}");
             }
