@@ -136,3 +136,33 @@ pub fn tail(text: &str, lines: usize) -> String {
     let from = all.len().saturating_sub(lines);
     all[from..].iter().map(|l| format!("{l}\n")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hanging_program_is_ended_with_its_children() {
+        let folder = std::env::temp_dir().join(format!("xtask-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder for the log");
+        let log = folder.join("log");
+        let mut hanging = command("sh", ["-c", "echo begun; sleep 60 & sleep 60"]);
+        let ended = run_logged(&mut hanging, &log, Duration::from_millis(300));
+        assert!(matches!(ended, Ok(Ended::TimedOut)));
+        assert_eq!(std::fs::read_to_string(&log).expect("the log"), "begun\n");
+        let mut failing = command("sh", ["-c", "exit 3"]);
+        let ended = run_logged(&mut failing, &log, Duration::from_secs(60));
+        assert!(matches!(ended, Ok(Ended::Failed(status)) if status.code() == Some(3)));
+        std::fs::remove_dir_all(&folder).expect("the folder is ours");
+    }
+
+    #[test]
+    fn an_error_shows_the_command_and_its_last_words() {
+        let error =
+            run_quiet(&mut command("sh", ["-c", "echo why >&2; exit 1"])).expect_err("it failed");
+        let text = format!("{error:#}");
+        assert!(text.contains("sh -c") && text.contains("why"), "{text}");
+        assert!(run(&mut command("sh", ["-c", "exit 1"])).is_err());
+        assert_eq!(tail("a\nb\nc", 2), "b\nc\n");
+    }
+}

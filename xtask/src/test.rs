@@ -59,7 +59,7 @@ fn run_all(options: &Options, report: &mut Report) {
     if options.filters.is_empty() {
         gates(report);
     }
-    let built = report.measured("build tests", || artifacts::build(options.is_ci));
+    let built = report.measured("build tests", artifacts::build);
     let Some(suites) = built else {
         return;
     };

@@ -35,7 +35,7 @@ struct Profile {
 }
 
 /// Builds every test program of the workspace and lists them, cheap ones first.
-pub fn build(is_ci: bool) -> Result<Vec<Suite>> {
+pub fn build() -> Result<Vec<Suite>> {
     let metadata = Metadata::read()?;
     let mut cargo = process::command(
         "cargo",
@@ -46,10 +46,6 @@ pub fn build(is_ci: bool) -> Result<Vec<Suite>> {
             "--message-format=json-render-diagnostics",
         ],
     );
-    if is_ci {
-        // A build that happens once gains nothing from the traces that speed up the next.
-        cargo.env("CARGO_INCREMENTAL", "0");
-    }
     let text = process::run_quiet(&mut cargo)?;
     let mut suites = Vec::new();
     for line in text.lines().filter(|line| line.starts_with('{')) {

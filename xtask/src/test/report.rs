@@ -197,7 +197,9 @@ fn run_suite(suite: &Suite, environment: &Environment) -> Result<Outcome> {
     command
         .current_dir(&suite.folder)
         .env("CARGO_MANIFEST_DIR", &suite.folder)
-        .env("OTTLA_BIN", environment.ottla());
+        .env("OTTLA_BIN", environment.ottla())
+        // A failed test says what failed; a hundred frames of a test runner hide it.
+        .env("RUST_BACKTRACE", "0");
     environment.peers.describe(&mut command);
     let ended = process::run_logged(&mut command, &log, SUITE_LIMIT)?;
     let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
