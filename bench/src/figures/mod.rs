@@ -44,6 +44,9 @@ struct Figures {
     stop: f64,
 }
 
+/// One figure of all.
+type Column = fn(&Figures) -> f64;
+
 /// Runs the verb.
 pub fn run(args: &[String]) -> Result<()> {
     let known = [
@@ -164,7 +167,7 @@ fn print_table(peers: &[Peer], rounds: &[Vec<Figures>], log_bytes: u64) {
         "kill -9 with {:.1} GB of logs → first ack, s",
         log_bytes as f64 / 1e9
     );
-    let rows: [(&str, fn(&Figures) -> f64); 8] = [
+    let rows: [(&str, Column); 8] = [
         ("empty directory → first ack, s", |figures| {
             figures.cold_start
         }),
