@@ -43,6 +43,14 @@ pub enum ClientError {
         /// The partition.
         partition: i32,
     },
+    /// No offset to begin at: nothing is committed, and there is no rule for that.
+    #[error("{topic}-{partition} has no committed offset, and no reset is configured")]
+    NoPosition {
+        /// The topic.
+        topic: Str,
+        /// The partition.
+        partition: i32,
+    },
     /// Records that cannot be written or read.
     #[error("{topic}-{partition}: {reason}")]
     Records {
@@ -136,6 +144,7 @@ impl ClientError {
             | ClientError::UnknownBroker(_)
             | ClientError::NoLeader { .. } => true,
             ClientError::GaveUp { .. }
+            | ClientError::NoPosition { .. }
             | ClientError::Records { .. }
             | ClientError::Incomplete { .. }
             | ClientError::Closed(_)
