@@ -4,6 +4,8 @@
 //! (operator/plan) and what a manifest may say (operator/api).
 
 mod crds;
+mod kafka;
 pub mod manifest;
+pub mod platform;
 
 pub use crds::crds_yaml;

@@ -7,18 +7,17 @@
 
 mod fault;
 mod later;
-mod nearest;
 mod schema;
 mod tree;
 
 use std::collections::BTreeMap;
 
 use ottla_operator_api::{GROUP, KafkaCluster, KafkaTopic, Rules, VERSION};
+use ottla_settings::nearest;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use fault::{Fault, Place};
-pub use nearest::nearest;
 pub use tree::Node;
 
 /// One file's text.

@@ -2,11 +2,12 @@
 //! that an API server would refuse or silently prune is a fault here, with its place.
 
 use ottla_operator_api as api;
+use ottla_settings::nearest;
 use serde_json::Value;
 
 use super::fault::joined;
 use super::tree::{Content, Entry, Node};
-use super::{Fault, later, nearest};
+use super::{Fault, later};
 
 /// Fields of `metadata` that an object may carry, whether a person or a server wrote them.
 const METADATA: &[&str] = &[
