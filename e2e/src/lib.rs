@@ -14,6 +14,7 @@ mod process;
 mod properties;
 mod tour;
 mod wait;
+mod wire;
 
 pub use cache::{build_folder, clients_classpath, kafka_classpath, node_modules, python};
 pub use cluster::{Cluster, all_kinds, answers};
@@ -24,3 +25,4 @@ pub use process::{Running, tail_of};
 pub use properties::Properties;
 pub use tour::{Tour, TourStep, run_tour};
 pub use wait::until;
+pub use wire::Wire;
