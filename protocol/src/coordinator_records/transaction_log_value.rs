@@ -45,7 +45,7 @@ impl Default for TransactionLogValue {
 }
 
 impl Message for TransactionLogValue {
-    const SIZE_MIN: usize = 32;
+    const SIZE_MIN: usize = 33;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         if !(0..=1).contains(&version) {
@@ -72,8 +72,8 @@ impl Message for TransactionLogValue {
                 match tag {
                     0 => it.previous_producer_id = reader.i64()?,
                     1 => it.next_producer_id = reader.i64()?,
-                    3 => it.next_producer_epoch = reader.i16()?,
                     2 => it.client_transaction_version = reader.i16()?,
+                    3 => it.next_producer_epoch = reader.i16()?,
                     _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
                 }
                 reader.end_tag(&tags, tag)?;

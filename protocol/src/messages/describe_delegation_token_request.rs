@@ -21,7 +21,7 @@ impl Default for DescribeDelegationTokenRequest {
 }
 
 impl Message for DescribeDelegationTokenRequest {
-    const SIZE_MIN: usize = 1;
+    const SIZE_MIN: usize = 2;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         if !(1..=3).contains(&version) {

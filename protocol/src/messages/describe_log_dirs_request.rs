@@ -21,7 +21,7 @@ impl Default for DescribeLogDirsRequest {
 }
 
 impl Message for DescribeLogDirsRequest {
-    const SIZE_MIN: usize = 1;
+    const SIZE_MIN: usize = 2;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         if !(1..=5).contains(&version) {

@@ -27,7 +27,7 @@ impl Default for ElectLeadersRequest {
 }
 
 impl Message for ElectLeadersRequest {
-    const SIZE_MIN: usize = 5;
+    const SIZE_MIN: usize = 7;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         if !(0..=2).contains(&version) {

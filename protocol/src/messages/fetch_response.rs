@@ -179,7 +179,7 @@ impl Default for PartitionData {
 }
 
 impl Message for PartitionData {
-    const SIZE_MIN: usize = 27;
+    const SIZE_MIN: usize = 30;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 12;

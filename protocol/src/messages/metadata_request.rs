@@ -30,7 +30,7 @@ impl Default for MetadataRequest {
 }
 
 impl Message for MetadataRequest {
-    const SIZE_MIN: usize = 1;
+    const SIZE_MIN: usize = 4;
 
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         if !(0..=13).contains(&version) {

@@ -204,441 +204,529 @@ impl Request for produce_request::ProduceRequest {
     const VERSIONS: (i16, i16) = (3, 13);
     type Response = produce_response::ProduceResponse;
 }
+
 impl Request for fetch_request::FetchRequest {
     const KEY: ApiKey = ApiKey::Fetch;
     const VERSIONS: (i16, i16) = (4, 18);
     type Response = fetch_response::FetchResponse;
 }
+
 impl Request for list_offsets_request::ListOffsetsRequest {
     const KEY: ApiKey = ApiKey::ListOffsets;
     const VERSIONS: (i16, i16) = (1, 11);
     type Response = list_offsets_response::ListOffsetsResponse;
 }
+
 impl Request for metadata_request::MetadataRequest {
     const KEY: ApiKey = ApiKey::Metadata;
     const VERSIONS: (i16, i16) = (0, 13);
     type Response = metadata_response::MetadataResponse;
 }
+
 impl Request for offset_commit_request::OffsetCommitRequest {
     const KEY: ApiKey = ApiKey::OffsetCommit;
     const VERSIONS: (i16, i16) = (2, 10);
     type Response = offset_commit_response::OffsetCommitResponse;
 }
+
 impl Request for offset_fetch_request::OffsetFetchRequest {
     const KEY: ApiKey = ApiKey::OffsetFetch;
     const VERSIONS: (i16, i16) = (1, 10);
     type Response = offset_fetch_response::OffsetFetchResponse;
 }
+
 impl Request for find_coordinator_request::FindCoordinatorRequest {
     const KEY: ApiKey = ApiKey::FindCoordinator;
     const VERSIONS: (i16, i16) = (0, 6);
     type Response = find_coordinator_response::FindCoordinatorResponse;
 }
+
 impl Request for join_group_request::JoinGroupRequest {
     const KEY: ApiKey = ApiKey::JoinGroup;
     const VERSIONS: (i16, i16) = (0, 9);
     type Response = join_group_response::JoinGroupResponse;
 }
+
 impl Request for heartbeat_request::HeartbeatRequest {
     const KEY: ApiKey = ApiKey::Heartbeat;
     const VERSIONS: (i16, i16) = (0, 4);
     type Response = heartbeat_response::HeartbeatResponse;
 }
+
 impl Request for leave_group_request::LeaveGroupRequest {
     const KEY: ApiKey = ApiKey::LeaveGroup;
     const VERSIONS: (i16, i16) = (0, 5);
     type Response = leave_group_response::LeaveGroupResponse;
 }
+
 impl Request for sync_group_request::SyncGroupRequest {
     const KEY: ApiKey = ApiKey::SyncGroup;
     const VERSIONS: (i16, i16) = (0, 5);
     type Response = sync_group_response::SyncGroupResponse;
 }
+
 impl Request for describe_groups_request::DescribeGroupsRequest {
     const KEY: ApiKey = ApiKey::DescribeGroups;
     const VERSIONS: (i16, i16) = (0, 6);
     type Response = describe_groups_response::DescribeGroupsResponse;
 }
+
 impl Request for list_groups_request::ListGroupsRequest {
     const KEY: ApiKey = ApiKey::ListGroups;
     const VERSIONS: (i16, i16) = (0, 5);
     type Response = list_groups_response::ListGroupsResponse;
 }
+
 impl Request for sasl_handshake_request::SaslHandshakeRequest {
     const KEY: ApiKey = ApiKey::SaslHandshake;
     const VERSIONS: (i16, i16) = (0, 1);
     type Response = sasl_handshake_response::SaslHandshakeResponse;
 }
+
 impl Request for api_versions_request::ApiVersionsRequest {
     const KEY: ApiKey = ApiKey::ApiVersions;
     const VERSIONS: (i16, i16) = (0, 4);
     type Response = api_versions_response::ApiVersionsResponse;
 }
+
 impl Request for create_topics_request::CreateTopicsRequest {
     const KEY: ApiKey = ApiKey::CreateTopics;
     const VERSIONS: (i16, i16) = (2, 7);
     type Response = create_topics_response::CreateTopicsResponse;
 }
+
 impl Request for delete_topics_request::DeleteTopicsRequest {
     const KEY: ApiKey = ApiKey::DeleteTopics;
     const VERSIONS: (i16, i16) = (1, 6);
     type Response = delete_topics_response::DeleteTopicsResponse;
 }
+
 impl Request for delete_records_request::DeleteRecordsRequest {
     const KEY: ApiKey = ApiKey::DeleteRecords;
     const VERSIONS: (i16, i16) = (0, 2);
     type Response = delete_records_response::DeleteRecordsResponse;
 }
+
 impl Request for init_producer_id_request::InitProducerIdRequest {
     const KEY: ApiKey = ApiKey::InitProducerId;
     const VERSIONS: (i16, i16) = (0, 6);
     type Response = init_producer_id_response::InitProducerIdResponse;
 }
+
 impl Request for offset_for_leader_epoch_request::OffsetForLeaderEpochRequest {
     const KEY: ApiKey = ApiKey::OffsetForLeaderEpoch;
     const VERSIONS: (i16, i16) = (2, 4);
     type Response = offset_for_leader_epoch_response::OffsetForLeaderEpochResponse;
 }
+
 impl Request for add_partitions_to_txn_request::AddPartitionsToTxnRequest {
     const KEY: ApiKey = ApiKey::AddPartitionsToTxn;
     const VERSIONS: (i16, i16) = (0, 5);
     type Response = add_partitions_to_txn_response::AddPartitionsToTxnResponse;
 }
+
 impl Request for add_offsets_to_txn_request::AddOffsetsToTxnRequest {
     const KEY: ApiKey = ApiKey::AddOffsetsToTxn;
     const VERSIONS: (i16, i16) = (0, 4);
     type Response = add_offsets_to_txn_response::AddOffsetsToTxnResponse;
 }
+
 impl Request for end_txn_request::EndTxnRequest {
     const KEY: ApiKey = ApiKey::EndTxn;
     const VERSIONS: (i16, i16) = (0, 5);
     type Response = end_txn_response::EndTxnResponse;
 }
+
 impl Request for write_txn_markers_request::WriteTxnMarkersRequest {
     const KEY: ApiKey = ApiKey::WriteTxnMarkers;
     const VERSIONS: (i16, i16) = (1, 2);
     type Response = write_txn_markers_response::WriteTxnMarkersResponse;
 }
+
 impl Request for txn_offset_commit_request::TxnOffsetCommitRequest {
     const KEY: ApiKey = ApiKey::TxnOffsetCommit;
     const VERSIONS: (i16, i16) = (0, 5);
     type Response = txn_offset_commit_response::TxnOffsetCommitResponse;
 }
+
 impl Request for describe_acls_request::DescribeAclsRequest {
     const KEY: ApiKey = ApiKey::DescribeAcls;
     const VERSIONS: (i16, i16) = (1, 3);
     type Response = describe_acls_response::DescribeAclsResponse;
 }
+
 impl Request for create_acls_request::CreateAclsRequest {
     const KEY: ApiKey = ApiKey::CreateAcls;
     const VERSIONS: (i16, i16) = (1, 3);
     type Response = create_acls_response::CreateAclsResponse;
 }
+
 impl Request for delete_acls_request::DeleteAclsRequest {
     const KEY: ApiKey = ApiKey::DeleteAcls;
     const VERSIONS: (i16, i16) = (1, 3);
     type Response = delete_acls_response::DeleteAclsResponse;
 }
+
 impl Request for describe_configs_request::DescribeConfigsRequest {
     const KEY: ApiKey = ApiKey::DescribeConfigs;
     const VERSIONS: (i16, i16) = (1, 4);
     type Response = describe_configs_response::DescribeConfigsResponse;
 }
+
 impl Request for alter_configs_request::AlterConfigsRequest {
     const KEY: ApiKey = ApiKey::AlterConfigs;
     const VERSIONS: (i16, i16) = (0, 2);
     type Response = alter_configs_response::AlterConfigsResponse;
 }
+
 impl Request for alter_replica_log_dirs_request::AlterReplicaLogDirsRequest {
     const KEY: ApiKey = ApiKey::AlterReplicaLogDirs;
     const VERSIONS: (i16, i16) = (1, 2);
     type Response = alter_replica_log_dirs_response::AlterReplicaLogDirsResponse;
 }
+
 impl Request for describe_log_dirs_request::DescribeLogDirsRequest {
     const KEY: ApiKey = ApiKey::DescribeLogDirs;
     const VERSIONS: (i16, i16) = (1, 5);
     type Response = describe_log_dirs_response::DescribeLogDirsResponse;
 }
+
 impl Request for sasl_authenticate_request::SaslAuthenticateRequest {
     const KEY: ApiKey = ApiKey::SaslAuthenticate;
     const VERSIONS: (i16, i16) = (0, 2);
     type Response = sasl_authenticate_response::SaslAuthenticateResponse;
 }
+
 impl Request for create_partitions_request::CreatePartitionsRequest {
     const KEY: ApiKey = ApiKey::CreatePartitions;
     const VERSIONS: (i16, i16) = (0, 3);
     type Response = create_partitions_response::CreatePartitionsResponse;
 }
+
 impl Request for create_delegation_token_request::CreateDelegationTokenRequest {
     const KEY: ApiKey = ApiKey::CreateDelegationToken;
     const VERSIONS: (i16, i16) = (1, 3);
     type Response = create_delegation_token_response::CreateDelegationTokenResponse;
 }
+
 impl Request for renew_delegation_token_request::RenewDelegationTokenRequest {
     const KEY: ApiKey = ApiKey::RenewDelegationToken;
     const VERSIONS: (i16, i16) = (1, 2);
     type Response = renew_delegation_token_response::RenewDelegationTokenResponse;
 }
+
 impl Request for expire_delegation_token_request::ExpireDelegationTokenRequest {
     const KEY: ApiKey = ApiKey::ExpireDelegationToken;
     const VERSIONS: (i16, i16) = (1, 2);
     type Response = expire_delegation_token_response::ExpireDelegationTokenResponse;
 }
+
 impl Request for describe_delegation_token_request::DescribeDelegationTokenRequest {
     const KEY: ApiKey = ApiKey::DescribeDelegationToken;
     const VERSIONS: (i16, i16) = (1, 3);
     type Response = describe_delegation_token_response::DescribeDelegationTokenResponse;
 }
+
 impl Request for delete_groups_request::DeleteGroupsRequest {
     const KEY: ApiKey = ApiKey::DeleteGroups;
     const VERSIONS: (i16, i16) = (0, 2);
     type Response = delete_groups_response::DeleteGroupsResponse;
 }
+
 impl Request for elect_leaders_request::ElectLeadersRequest {
     const KEY: ApiKey = ApiKey::ElectLeaders;
     const VERSIONS: (i16, i16) = (0, 2);
     type Response = elect_leaders_response::ElectLeadersResponse;
 }
+
 impl Request for incremental_alter_configs_request::IncrementalAlterConfigsRequest {
     const KEY: ApiKey = ApiKey::IncrementalAlterConfigs;
     const VERSIONS: (i16, i16) = (0, 1);
     type Response = incremental_alter_configs_response::IncrementalAlterConfigsResponse;
 }
+
 impl Request for alter_partition_reassignments_request::AlterPartitionReassignmentsRequest {
     const KEY: ApiKey = ApiKey::AlterPartitionReassignments;
     const VERSIONS: (i16, i16) = (0, 1);
     type Response = alter_partition_reassignments_response::AlterPartitionReassignmentsResponse;
 }
+
 impl Request for list_partition_reassignments_request::ListPartitionReassignmentsRequest {
     const KEY: ApiKey = ApiKey::ListPartitionReassignments;
     const VERSIONS: (i16, i16) = (0, 0);
     type Response = list_partition_reassignments_response::ListPartitionReassignmentsResponse;
 }
+
 impl Request for offset_delete_request::OffsetDeleteRequest {
     const KEY: ApiKey = ApiKey::OffsetDelete;
     const VERSIONS: (i16, i16) = (0, 0);
     type Response = offset_delete_response::OffsetDeleteResponse;
 }
+
 impl Request for describe_client_quotas_request::DescribeClientQuotasRequest {
     const KEY: ApiKey = ApiKey::DescribeClientQuotas;
     const VERSIONS: (i16, i16) = (0, 1);
     type Response = describe_client_quotas_response::DescribeClientQuotasResponse;
 }
+
 impl Request for alter_client_quotas_request::AlterClientQuotasRequest {
     const KEY: ApiKey = ApiKey::AlterClientQuotas;
     const VERSIONS: (i16, i16) = (0, 1);
     type Response = alter_client_quotas_response::AlterClientQuotasResponse;
 }
+
 impl Request for describe_user_scram_credentials_request::DescribeUserScramCredentialsRequest {
     const KEY: ApiKey = ApiKey::DescribeUserScramCredentials;
     const VERSIONS: (i16, i16) = (0, 0);
     type Response = describe_user_scram_credentials_response::DescribeUserScramCredentialsResponse;
 }
+
 impl Request for alter_user_scram_credentials_request::AlterUserScramCredentialsRequest {
     const KEY: ApiKey = ApiKey::AlterUserScramCredentials;
     const VERSIONS: (i16, i16) = (0, 0);
     type Response = alter_user_scram_credentials_response::AlterUserScramCredentialsResponse;
 }
+
 impl Request for vote_request::VoteRequest {
     const KEY: ApiKey = ApiKey::Vote;
     const VERSIONS: (i16, i16) = (0, 2);
     type Response = vote_response::VoteResponse;
 }
+
 impl Request for begin_quorum_epoch_request::BeginQuorumEpochRequest {
     const KEY: ApiKey = ApiKey::BeginQuorumEpoch;
     const VERSIONS: (i16, i16) = (0, 1);
     type Response = begin_quorum_epoch_response::BeginQuorumEpochResponse;
 }
+
 impl Request for end_quorum_epoch_request::EndQuorumEpochRequest {
     const KEY: ApiKey = ApiKey::EndQuorumEpoch;
     const VERSIONS: (i16, i16) = (0, 1);
     type Response = end_quorum_epoch_response::EndQuorumEpochResponse;
 }
+
 impl Request for describe_quorum_request::DescribeQuorumRequest {
     const KEY: ApiKey = ApiKey::DescribeQuorum;
     const VERSIONS: (i16, i16) = (0, 2);
     type Response = describe_quorum_response::DescribeQuorumResponse;
 }
+
 impl Request for alter_partition_request::AlterPartitionRequest {
     const KEY: ApiKey = ApiKey::AlterPartition;
     const VERSIONS: (i16, i16) = (2, 3);
     type Response = alter_partition_response::AlterPartitionResponse;
 }
+
 impl Request for update_features_request::UpdateFeaturesRequest {
     const KEY: ApiKey = ApiKey::UpdateFeatures;
     const VERSIONS: (i16, i16) = (0, 2);
     type Response = update_features_response::UpdateFeaturesResponse;
 }
+
 impl Request for envelope_request::EnvelopeRequest {
     const KEY: ApiKey = ApiKey::Envelope;
     const VERSIONS: (i16, i16) = (0, 0);
     type Response = envelope_response::EnvelopeResponse;
 }
+
 impl Request for fetch_snapshot_request::FetchSnapshotRequest {
     const KEY: ApiKey = ApiKey::FetchSnapshot;
     const VERSIONS: (i16, i16) = (0, 1);
     type Response = fetch_snapshot_response::FetchSnapshotResponse;
 }
+
 impl Request for describe_cluster_request::DescribeClusterRequest {
     const KEY: ApiKey = ApiKey::DescribeCluster;
     const VERSIONS: (i16, i16) = (0, 2);
     type Response = describe_cluster_response::DescribeClusterResponse;
 }
+
 impl Request for describe_producers_request::DescribeProducersRequest {
     const KEY: ApiKey = ApiKey::DescribeProducers;
     const VERSIONS: (i16, i16) = (0, 0);
     type Response = describe_producers_response::DescribeProducersResponse;
 }
+
 impl Request for broker_registration_request::BrokerRegistrationRequest {
     const KEY: ApiKey = ApiKey::BrokerRegistration;
     const VERSIONS: (i16, i16) = (0, 4);
     type Response = broker_registration_response::BrokerRegistrationResponse;
 }
+
 impl Request for broker_heartbeat_request::BrokerHeartbeatRequest {
     const KEY: ApiKey = ApiKey::BrokerHeartbeat;
     const VERSIONS: (i16, i16) = (0, 2);
     type Response = broker_heartbeat_response::BrokerHeartbeatResponse;
 }
+
 impl Request for unregister_broker_request::UnregisterBrokerRequest {
     const KEY: ApiKey = ApiKey::UnregisterBroker;
     const VERSIONS: (i16, i16) = (0, 0);
     type Response = unregister_broker_response::UnregisterBrokerResponse;
 }
+
 impl Request for describe_transactions_request::DescribeTransactionsRequest {
     const KEY: ApiKey = ApiKey::DescribeTransactions;
     const VERSIONS: (i16, i16) = (0, 0);
     type Response = describe_transactions_response::DescribeTransactionsResponse;
 }
+
 impl Request for list_transactions_request::ListTransactionsRequest {
     const KEY: ApiKey = ApiKey::ListTransactions;
     const VERSIONS: (i16, i16) = (0, 2);
     type Response = list_transactions_response::ListTransactionsResponse;
 }
+
 impl Request for allocate_producer_ids_request::AllocateProducerIdsRequest {
     const KEY: ApiKey = ApiKey::AllocateProducerIds;
     const VERSIONS: (i16, i16) = (0, 0);
     type Response = allocate_producer_ids_response::AllocateProducerIdsResponse;
 }
+
 impl Request for consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest {
     const KEY: ApiKey = ApiKey::ConsumerGroupHeartbeat;
     const VERSIONS: (i16, i16) = (0, 1);
     type Response = consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponse;
 }
+
 impl Request for consumer_group_describe_request::ConsumerGroupDescribeRequest {
     const KEY: ApiKey = ApiKey::ConsumerGroupDescribe;
     const VERSIONS: (i16, i16) = (0, 1);
     type Response = consumer_group_describe_response::ConsumerGroupDescribeResponse;
 }
+
 impl Request for controller_registration_request::ControllerRegistrationRequest {
     const KEY: ApiKey = ApiKey::ControllerRegistration;
     const VERSIONS: (i16, i16) = (0, 0);
     type Response = controller_registration_response::ControllerRegistrationResponse;
 }
+
 impl Request for get_telemetry_subscriptions_request::GetTelemetrySubscriptionsRequest {
     const KEY: ApiKey = ApiKey::GetTelemetrySubscriptions;
     const VERSIONS: (i16, i16) = (0, 0);
     type Response = get_telemetry_subscriptions_response::GetTelemetrySubscriptionsResponse;
 }
+
 impl Request for push_telemetry_request::PushTelemetryRequest {
     const KEY: ApiKey = ApiKey::PushTelemetry;
     const VERSIONS: (i16, i16) = (0, 0);
     type Response = push_telemetry_response::PushTelemetryResponse;
 }
+
 impl Request for assign_replicas_to_dirs_request::AssignReplicasToDirsRequest {
     const KEY: ApiKey = ApiKey::AssignReplicasToDirs;
     const VERSIONS: (i16, i16) = (0, 0);
     type Response = assign_replicas_to_dirs_response::AssignReplicasToDirsResponse;
 }
+
 impl Request for list_config_resources_request::ListConfigResourcesRequest {
     const KEY: ApiKey = ApiKey::ListConfigResources;
     const VERSIONS: (i16, i16) = (0, 1);
     type Response = list_config_resources_response::ListConfigResourcesResponse;
 }
+
 impl Request for describe_topic_partitions_request::DescribeTopicPartitionsRequest {
     const KEY: ApiKey = ApiKey::DescribeTopicPartitions;
     const VERSIONS: (i16, i16) = (0, 0);
     type Response = describe_topic_partitions_response::DescribeTopicPartitionsResponse;
 }
+
 impl Request for share_group_heartbeat_request::ShareGroupHeartbeatRequest {
     const KEY: ApiKey = ApiKey::ShareGroupHeartbeat;
     const VERSIONS: (i16, i16) = (1, 1);
     type Response = share_group_heartbeat_response::ShareGroupHeartbeatResponse;
 }
+
 impl Request for share_group_describe_request::ShareGroupDescribeRequest {
     const KEY: ApiKey = ApiKey::ShareGroupDescribe;
     const VERSIONS: (i16, i16) = (1, 1);
     type Response = share_group_describe_response::ShareGroupDescribeResponse;
 }
+
 impl Request for share_fetch_request::ShareFetchRequest {
     const KEY: ApiKey = ApiKey::ShareFetch;
     const VERSIONS: (i16, i16) = (1, 2);
     type Response = share_fetch_response::ShareFetchResponse;
 }
+
 impl Request for share_acknowledge_request::ShareAcknowledgeRequest {
     const KEY: ApiKey = ApiKey::ShareAcknowledge;
     const VERSIONS: (i16, i16) = (1, 2);
     type Response = share_acknowledge_response::ShareAcknowledgeResponse;
 }
+
 impl Request for add_raft_voter_request::AddRaftVoterRequest {
     const KEY: ApiKey = ApiKey::AddRaftVoter;
     const VERSIONS: (i16, i16) = (0, 1);
     type Response = add_raft_voter_response::AddRaftVoterResponse;
 }
+
 impl Request for remove_raft_voter_request::RemoveRaftVoterRequest {
     const KEY: ApiKey = ApiKey::RemoveRaftVoter;
     const VERSIONS: (i16, i16) = (0, 0);
     type Response = remove_raft_voter_response::RemoveRaftVoterResponse;
 }
+
 impl Request for update_raft_voter_request::UpdateRaftVoterRequest {
     const KEY: ApiKey = ApiKey::UpdateRaftVoter;
     const VERSIONS: (i16, i16) = (0, 0);
     type Response = update_raft_voter_response::UpdateRaftVoterResponse;
 }
+
 impl Request for initialize_share_group_state_request::InitializeShareGroupStateRequest {
     const KEY: ApiKey = ApiKey::InitializeShareGroupState;
     const VERSIONS: (i16, i16) = (0, 0);
     type Response = initialize_share_group_state_response::InitializeShareGroupStateResponse;
 }
+
 impl Request for read_share_group_state_request::ReadShareGroupStateRequest {
     const KEY: ApiKey = ApiKey::ReadShareGroupState;
     const VERSIONS: (i16, i16) = (0, 0);
     type Response = read_share_group_state_response::ReadShareGroupStateResponse;
 }
+
 impl Request for write_share_group_state_request::WriteShareGroupStateRequest {
     const KEY: ApiKey = ApiKey::WriteShareGroupState;
     const VERSIONS: (i16, i16) = (0, 1);
     type Response = write_share_group_state_response::WriteShareGroupStateResponse;
 }
+
 impl Request for delete_share_group_state_request::DeleteShareGroupStateRequest {
     const KEY: ApiKey = ApiKey::DeleteShareGroupState;
     const VERSIONS: (i16, i16) = (0, 0);
     type Response = delete_share_group_state_response::DeleteShareGroupStateResponse;
 }
+
 impl Request for read_share_group_state_summary_request::ReadShareGroupStateSummaryRequest {
     const KEY: ApiKey = ApiKey::ReadShareGroupStateSummary;
     const VERSIONS: (i16, i16) = (0, 1);
     type Response = read_share_group_state_summary_response::ReadShareGroupStateSummaryResponse;
 }
+
 impl Request for streams_group_heartbeat_request::StreamsGroupHeartbeatRequest {
     const KEY: ApiKey = ApiKey::StreamsGroupHeartbeat;
     const VERSIONS: (i16, i16) = (0, 0);
     type Response = streams_group_heartbeat_response::StreamsGroupHeartbeatResponse;
 }
+
 impl Request for streams_group_describe_request::StreamsGroupDescribeRequest {
     const KEY: ApiKey = ApiKey::StreamsGroupDescribe;
     const VERSIONS: (i16, i16) = (0, 0);
     type Response = streams_group_describe_response::StreamsGroupDescribeResponse;
 }
+
 impl Request for describe_share_group_offsets_request::DescribeShareGroupOffsetsRequest {
     const KEY: ApiKey = ApiKey::DescribeShareGroupOffsets;
     const VERSIONS: (i16, i16) = (0, 1);
     type Response = describe_share_group_offsets_response::DescribeShareGroupOffsetsResponse;
 }
+
 impl Request for alter_share_group_offsets_request::AlterShareGroupOffsetsRequest {
     const KEY: ApiKey = ApiKey::AlterShareGroupOffsets;
     const VERSIONS: (i16, i16) = (0, 0);
     type Response = alter_share_group_offsets_response::AlterShareGroupOffsetsResponse;
 }
+
 impl Request for delete_share_group_offsets_request::DeleteShareGroupOffsetsRequest {
     const KEY: ApiKey = ApiKey::DeleteShareGroupOffsets;
     const VERSIONS: (i16, i16) = (0, 0);

@@ -79,12 +79,12 @@ impl Message for PartitionChangeRecord {
                 3 => it.removing_replicas = reader.nullable_list(true)?,
                 4 => it.adding_replicas = reader.nullable_list(true)?,
                 5 => it.leader_recovery_state = reader.i8()?,
-                8 if version < 1 => return Err(DecodeError::TagNotInVersion { tag, version }),
-                8 => it.directories = reader.nullable_list(true)?,
                 6 if version < 2 => return Err(DecodeError::TagNotInVersion { tag, version }),
                 6 => it.eligible_leader_replicas = reader.nullable_list(true)?,
                 7 if version < 2 => return Err(DecodeError::TagNotInVersion { tag, version }),
                 7 => it.last_known_elr = reader.nullable_list(true)?,
+                8 if version < 1 => return Err(DecodeError::TagNotInVersion { tag, version }),
+                8 => it.directories = reader.nullable_list(true)?,
                 _ => reader.keep_tag(&tags, tag, &mut it.unknown_tagged_fields)?,
             }
             reader.end_tag(&tags, tag)?;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::schema::{Field, Kind, Message, Struct, Versions};
+use super::schema::{self, Field, Kind, Message, Struct, Versions};
 use super::{ERROR_TABLE, FAMILIES};
 use crate::{peers, process};
 
@@ -21,7 +21,6 @@ struct Source {
     family: &'static str,
     jar: &'static str,
     folder: &'static str,
-    only: Option<&'static str>,
 }
 
 const fn source(family: &'static str, jar: &'static str, folder: &'static str) -> Source {
@@ -29,17 +28,12 @@ const fn source(family: &'static str, jar: &'static str, folder: &'static str) -
         family,
         jar,
         folder,
-        only: None,
     }
 }
 
-const SOURCES: [Source; 8] = [
+const SOURCES: [Source; 7] = [
     source("messages", "kafka-clients", "common/message/"),
     source("messages", "kafka-raft", "common/message/"),
-    Source {
-        only: Some("ProducerSnapshot"),
-        ..source("messages", "kafka-storage", "message/")
-    },
     source("metadata_records", "kafka-metadata", "common/metadata/"),
     source(
         "group_records",
@@ -63,33 +57,29 @@ const SOURCES: [Source; 8] = [
 pub fn import() -> Result<BTreeMap<String, String>> {
     let classpath = peers::kafka_classpath(peers::KAFKA_VERSION)?;
     let constants = constants(&classpath)?;
-    let mut families: BTreeMap<&str, Vec<Message>> = BTreeMap::new();
-    for source in SOURCES {
-        let jar = jar(&classpath, source.jar)?;
-        let found = families.entry(source.family).or_default();
-        for message in definitions(&jar, source.folder)? {
-            let snapshot = message.name == "ProducerSnapshot";
-            if source
-                .only
-                .map_or(source.family != "remote_log_records" || !snapshot, |only| {
-                    message.name == only
-                })
-            {
-                found.push(message);
+    let mut families: BTreeMap<&str, Vec<Message>> =
+        FAMILIES.map(|family| (family, Vec::new())).into();
+    for Source {
+        family,
+        jar,
+        folder,
+    } in SOURCES
+    {
+        for mut message in definitions(&jar_path(&classpath, jar)?, folder)? {
+            if message.kind == Kind::Request {
+                (message.forwarded, message.cluster_action) = constants.flags(message.key);
             }
+            // The jar of the remote log also defines a file of the local log.
+            let family = if message.name == "ProducerSnapshot" {
+                "messages"
+            } else {
+                family
+            };
+            families.entry(family).or_default().push(message);
         }
     }
     let mut tables = BTreeMap::new();
-    for family in FAMILIES {
-        let messages = families
-            .get_mut(family)
-            .context("a family without a source")?;
-        for message in messages
-            .iter_mut()
-            .filter(|message| message.kind == Kind::Request)
-        {
-            (message.forwarded, message.cluster_action) = constants.flags(message.key);
-        }
+    for (family, mut messages) in families {
         // By key, the request before its response, as a reader looks for them.
         messages.sort_by_key(|message| {
             (
@@ -101,13 +91,11 @@ pub fn import() -> Result<BTreeMap<String, String>> {
         });
         tables.insert(
             format!("{family}.txt"),
-            heading(family) + &super::schema::print(messages),
+            heading(family) + &schema::print(&messages),
         );
     }
-    tables.insert(
-        ERROR_TABLE.to_owned(),
-        heading("error codes: number, name, what clients do") + &constants.errors,
-    );
+    let errors = heading("error codes: number, name, what clients do") + &constants.errors;
+    tables.insert(ERROR_TABLE.to_owned(), errors);
     Ok(tables)
 }
 
@@ -119,7 +107,7 @@ fn heading(what: &str) -> String {
     )
 }
 
-fn jar(classpath: &str, name: &str) -> Result<PathBuf> {
+fn jar_path(classpath: &str, name: &str) -> Result<PathBuf> {
     let file = format!("{name}-{}.jar", peers::KAFKA_VERSION);
     let path = classpath
         .split(':')

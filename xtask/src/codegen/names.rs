@@ -18,11 +18,6 @@ pub fn snake(name: &str) -> String {
     out
 }
 
-/// Kafka's constant for an API key: `ListOffsets` → `LIST_OFFSETS`.
-pub fn without_suffix<'a>(name: &'a str, suffix: &str) -> &'a str {
-    name.strip_suffix(suffix).unwrap_or(name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::snake;

@@ -24,10 +24,18 @@ pub struct Versions {
 }
 
 impl Versions {
+    pub const ALL: Self = Self {
+        first: 0,
+        last: i16::MAX,
+    };
     pub const NONE: Self = Self { first: 0, last: -1 };
 
     pub fn is_empty(self) -> bool {
         self.first > self.last
+    }
+
+    pub fn contains(self, version: i16) -> bool {
+        (self.first..=self.last).contains(&version)
     }
 
     pub fn and(self, other: Self) -> Self {
@@ -203,6 +211,16 @@ pub struct Field {
     pub flexible: Option<Versions>,
     /// The fields of its struct, when the struct is written in place.
     pub fields: Vec<Field>,
+}
+
+impl Field {
+    /// Whether it exists in this version, outside the tagged fields.
+    pub fn is_in_line(&self, version: i16) -> bool {
+        let tagged = self
+            .tag
+            .is_some_and(|(_, versions)| versions.contains(version));
+        self.versions.contains(version) && !tagged
+    }
 }
 
 /// Writes messages as a fact table.
@@ -403,4 +421,53 @@ fn field(words: &[&str]) -> Result<Field> {
         }
     }
     Ok(field)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_comes_back_as_it_was() {
+        for table in [
+            include_str!("../../../protocol/schemas/messages.txt"),
+            include_str!("../../../protocol/schemas/metadata_records.txt"),
+            include_str!("../../../protocol/schemas/group_records.txt"),
+        ] {
+            let (_, facts) = table.split_once("\n\n").expect("a heading");
+            let printed = print(&parse(table).expect("a good table"));
+            assert_eq!(printed.trim_start(), facts);
+        }
+    }
+
+    #[test]
+    fn a_bad_line_is_named() {
+        let error = parse("data Thing versions=0\n  Name string 0+ nul=0+\n").expect_err("nul");
+        assert_eq!(
+            format!("{error:#}"),
+            "line 2: unknown fact `nul=0+` about a field"
+        );
+    }
+
+    #[test]
+    fn ranges() {
+        let range = |text: &str| -> Versions { text.parse().expect("versions") };
+        assert_eq!(
+            range("0-9").without(range("4+")).expect("one range"),
+            range("0-3")
+        );
+        assert_eq!(
+            range("0-9").without(range("0-3")).expect("one range"),
+            range("4-9")
+        );
+        assert_eq!(
+            range("0-9").without(range("0+")).expect("one range"),
+            Versions::NONE
+        );
+        assert!(range("0-9").without(range("3-5")).is_err());
+        assert_eq!(
+            range("2").to_string() + &range("2+").to_string() + &range("none").to_string(),
+            "22+none"
+        );
+    }
 }

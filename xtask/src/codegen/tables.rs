@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail};
 
-use super::families::HEADER;
-use super::names::{snake, without_suffix};
+use super::GENERATED;
+use super::families::without;
+use super::names::snake;
 use super::schema::{Kind, Message, Versions};
 
 /// Rows of the `api_keys!` macro in protocol/src/api_key.rs.
@@ -16,7 +17,7 @@ pub fn api_keys(messages: &[Message]) -> Result<String> {
         .iter()
         .filter(|message| message.kind == Kind::Request)
     {
-        let name = without_suffix(&request.name, "Request");
+        let name = without(&request.name, "Request");
         let key = request.key.with_context(|| format!("{name} has no key"))?;
         let Versions { first, last } = request.versions;
         let stable = if request.unstable { last - 1 } else { last };
@@ -43,7 +44,8 @@ pub fn api_keys(messages: &[Message]) -> Result<String> {
         )?;
     }
     Ok(format!(
-        "{HEADER}use super::Listener;\n\napi_keys! {{\n{rows}}}\n"
+        "{GENERATED}
+use super::Listener;\n\napi_keys! {{\n{rows}}}\n"
     ))
 }
 
@@ -70,7 +72,8 @@ pub fn error_codes(table: &str) -> Result<String> {
         )?;
     }
     Ok(format!(
-        "{HEADER}use super::{{ErrorCode, Row}};\n\n#[allow(missing_docs, reason = \"the names are Kafka's\")]\n\
+        "{GENERATED}
+use super::{{ErrorCode, Row}};\n\n#[allow(missing_docs, reason = \"the names are Kafka's\")]\n\
          impl ErrorCode {{\n{constants}}}\n\npub(super) const ROWS: &[Row] = &[\n{rows}];\n"
     ))
 }
@@ -93,6 +96,7 @@ pub fn catalogue(tables: &BTreeMap<&str, Vec<Message>>) -> Result<String> {
         }
     }
     Ok(format!(
-        "{HEADER}use super::{{Entry, entry}};\n\npub(super) const ENTRIES: &[Entry] = &[\n{rows}];\n"
+        "{GENERATED}
+use super::{{Entry, entry}};\n\npub(super) const ENTRIES: &[Entry] = &[\n{rows}];\n"
     ))
 }
