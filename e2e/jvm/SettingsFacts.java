@@ -1,7 +1,8 @@
 // The facts of Kafka's own configuration definitions, for e2e/tests/settings_oracle.rs: one line per key,
 // fields separated by tabs:
 //   scope (broker, topic, group) | name | type | default ("\0" for none, "\1" for null) | importance | internal | validator | update mode | broker synonym
-// With arguments "check": reads lines `scope TAB name TAB value` on stdin and prints `ok` or `refused` for each.
+// With argument "check": reads lines `scope TAB name TAB value` on stdin and prints `ok` or `refused` for each.
+// With argument "start": reads properties files, each ended by a line "----", and prints `ok` or `refused` and why.
 
 import java.io.*;
 import java.util.*;
@@ -17,7 +18,7 @@ public class SettingsFacts {
         all.put("topic", LogConfig.configDefCopy());
         all.put("group", GroupConfig.CONFIG_DEF);
         if (args.length > 0) {
-            check(all);
+            if (args[0].equals("check")) check(all); else start();
             return;
         }
         Map<String, String> modes = DynamicBrokerConfig.dynamicConfigUpdateModes();
@@ -48,10 +49,31 @@ public class SettingsFacts {
             try {
                 Object value = ConfigDef.parseType(key.name, parts[2], key.type);
                 if (key.validator != null) key.validator.ensureValid(key.name, value);
-            } catch (org.apache.kafka.common.config.ConfigException refused) {
+            } catch (RuntimeException refused) {
                 answer = "refused";
             }
             System.out.println(answer);
+        }
+    }
+
+    static void start() throws IOException {
+        BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
+        StringBuilder file = new StringBuilder();
+        for (String line; (line = in.readLine()) != null; ) {
+            if (!line.equals("----")) {
+                file.append(line).append('\n');
+                continue;
+            }
+            String answer = "ok";
+            try {
+                Properties properties = new Properties();
+                properties.load(new StringReader(file.toString()));
+                kafka.server.KafkaConfig.fromProps(properties, false);
+            } catch (RuntimeException refused) {
+                answer = "refused " + String.valueOf(refused.getMessage()).replaceAll("\\s+", " ");
+            }
+            System.out.println(answer);
+            file.setLength(0);
         }
     }
 }

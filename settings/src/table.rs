@@ -259,7 +259,10 @@ pub fn all() -> impl Iterator<Item = &'static Setting> {
 
 /// The rows of one scope, sorted by name.
 pub fn of(scope: Scope) -> impl Iterator<Item = &'static Setting> {
-    INDEX.range((scope, "")..).take_while(move |((found, _), _)| *found == scope).map(|(_, setting)| *setting)
+    INDEX
+        .range((scope, "")..)
+        .take_while(move |((found, _), _)| *found == scope)
+        .map(|(_, setting)| *setting)
 }
 
 /// The row of a key.
@@ -267,8 +270,11 @@ pub fn find(scope: Scope, name: &str) -> Option<&'static Setting> {
     INDEX.get(&(scope, name)).copied()
 }
 
-static INDEX: LazyLock<BTreeMap<(Scope, &'static str), &'static Setting>> =
-    LazyLock::new(|| all().map(|setting| ((setting.scope, setting.name), setting)).collect());
+static INDEX: LazyLock<BTreeMap<(Scope, &'static str), &'static Setting>> = LazyLock::new(|| {
+    all()
+        .map(|setting| ((setting.scope, setting.name), setting))
+        .collect()
+});
 
 /// The default column: `null`, `required`, or a text.
 macro_rules! default_value {

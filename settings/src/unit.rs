@@ -6,20 +6,41 @@ use crate::table::Unit;
 pub fn in_words(unit: Unit, number: i64) -> Option<String> {
     match unit {
         Unit::Bytes | Unit::BytesPerSecond => {
-            let text = largest(number, &[(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")])?;
-            Some(if unit == Unit::Bytes { text } else { text + " per second" })
+            let text = largest(
+                number,
+                &[(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")],
+            )?;
+            Some(if unit == Unit::Bytes {
+                text
+            } else {
+                text + " per second"
+            })
         }
         _ => {
             let ms = number.checked_mul(unit.ms()?)?;
-            largest(ms, &[(86_400_000, "days"), (3_600_000, "hours"), (60_000, "minutes"), (1000, "seconds")])
+            largest(
+                ms,
+                &[
+                    (86_400_000, "days"),
+                    (3_600_000, "hours"),
+                    (60_000, "minutes"),
+                    (1000, "seconds"),
+                ],
+            )
         }
     }
 }
 
 fn largest(number: i64, units: &[(i64, &str)]) -> Option<String> {
-    let (size, name) = units.iter().find(|(size, _)| number >= *size && number % size == 0)?;
+    let (size, name) = units
+        .iter()
+        .find(|(size, _)| number >= *size && number % size == 0)?;
     let count = number / size;
-    let name = if count == 1 { name.trim_end_matches('s') } else { name };
+    let name = if count == 1 {
+        name.trim_end_matches('s')
+    } else {
+        name
+    };
     Some(format!("{count} {name}"))
 }
 
@@ -38,7 +59,9 @@ pub fn duration_ms(text: &str) -> Option<i64> {
 
 /// Reads a size as Kubernetes writes it: a number with nothing, k, M, G, T (powers of 1000) or Ki, Mi, Gi, Ti. Bytes.
 pub fn size_bytes(text: &str) -> Option<i64> {
-    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let at = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let factor: i64 = match &text[at..] {
         "" | "B" => 1,
         "k" | "kB" => 1000,
@@ -61,7 +84,9 @@ fn sum(text: &str, factor: impl Fn(&str) -> Option<i64>) -> Option<i64> {
         let digits = rest.find(|c: char| !c.is_ascii_digit())?;
         let number: i64 = rest[..digits].parse().ok()?;
         rest = &rest[digits..];
-        let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let letters = rest
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(rest.len());
         total = total.checked_add(number.checked_mul(factor(&rest[..letters])?)?)?;
         rest = &rest[letters..];
     }
@@ -72,16 +97,28 @@ fn sum(text: &str, factor: impl Fn(&str) -> Option<i64>) -> Option<i64> {
 pub fn iso_duration_ms(text: &str) -> Option<i64> {
     let text = text.to_ascii_uppercase();
     let rest = text.strip_prefix('P')?;
-    let (date, time) = rest.split_once('T').map_or((rest, None), |(date, time)| (date, Some(time)));
+    let (date, time) = rest
+        .split_once('T')
+        .map_or((rest, None), |(date, time)| (date, Some(time)));
     if date.is_empty() && time.is_none_or(str::is_empty) || time == Some("") {
         return None;
     }
-    let days = if date.is_empty() { 0 } else { date.strip_suffix('D')?.parse::<i64>().ok()?.checked_mul(86_400_000)? };
+    let days = if date.is_empty() {
+        0
+    } else {
+        date.strip_suffix('D')?
+            .parse::<i64>()
+            .ok()?
+            .checked_mul(86_400_000)?
+    };
     let mut total = days;
     let mut rest = time.unwrap_or_default();
     for (letter, factor) in [('H', 3_600_000), ('M', 60_000), ('S', 1000)] {
-        let Some((number, after)) = rest.split_once(letter) else { continue };
-        total = total.checked_add(thousandths(number, letter == 'S')?.checked_mul(factor)? / 1000)?;
+        let Some((number, after)) = rest.split_once(letter) else {
+            continue;
+        };
+        total =
+            total.checked_add(thousandths(number, letter == 'S')?.checked_mul(factor)? / 1000)?;
         rest = after;
     }
     (rest.is_empty() && total >= 0).then_some(total)
@@ -91,11 +128,20 @@ pub fn iso_duration_ms(text: &str) -> Option<i64> {
 fn thousandths(text: &str, fraction_allowed: bool) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let is_digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || !is_digits(whole) || !is_digits(fraction) || fraction.len() > 9 || text.contains('.') && !fraction_allowed {
+    if whole.is_empty()
+        || !is_digits(whole)
+        || !is_digits(fraction)
+        || fraction.len() > 9
+        || text.contains('.') && !fraction_allowed
+    {
         return None;
     }
     let fraction: i64 = format!("{fraction:0<3}")[..3].parse().ok()?;
-    whole.parse::<i64>().ok()?.checked_mul(1000)?.checked_add(fraction)
+    whole
+        .parse::<i64>()
+        .ok()?
+        .checked_mul(1000)?
+        .checked_add(fraction)
 }
 
 #[cfg(test)]
@@ -122,7 +168,15 @@ mod tests {
         assert_eq!(duration_ms("1h30m"), Some(5_400_000));
         assert_eq!(duration_ms("7d"), Some(604_800_000));
         assert_eq!(duration_ms("250ms"), Some(250));
-        for bad in ["", "7", "d", "1y", "1h-", "99999999999999999999d", "9999999999999d"] {
+        for bad in [
+            "",
+            "7",
+            "d",
+            "1y",
+            "1h-",
+            "99999999999999999999d",
+            "9999999999999d",
+        ] {
             assert_eq!(duration_ms(bad), None, "{bad}");
         }
         assert_eq!(size_bytes("10Gi"), Some(10 << 30));
@@ -136,9 +190,14 @@ mod tests {
     #[test]
     fn iso_durations() {
         assert_eq!(iso_duration_ms("PT1H"), Some(3_600_000));
-        assert_eq!(iso_duration_ms("p1dt2h3m4.5s"), Some(86_400_000 + 7_200_000 + 180_000 + 4500));
+        assert_eq!(
+            iso_duration_ms("p1dt2h3m4.5s"),
+            Some(86_400_000 + 7_200_000 + 180_000 + 4500)
+        );
         assert_eq!(iso_duration_ms("P2D"), Some(172_800_000));
-        for bad in ["", "P", "PT", "P1DT", "1H", "PT1", "PT1M1H", "PT-1H", "P1Y", "PT1.5H", "PTS"] {
+        for bad in [
+            "", "P", "PT", "P1DT", "1H", "PT1", "PT1M1H", "PT-1H", "P1Y", "PT1.5H", "PTS",
+        ] {
             assert_eq!(iso_duration_ms(bad), None, "{bad}");
         }
     }

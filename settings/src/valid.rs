@@ -54,15 +54,25 @@ impl Valid {
 
     /// Checks a value of the key's type.
     pub fn check(self, value: &Value) -> Result<(), NotValid> {
-        if self.allows(value) { Ok(()) } else { Err(NotValid(self)) }
+        if self.allows(value) {
+            Ok(())
+        } else {
+            Err(NotValid(self))
+        }
     }
 
     fn allows(self, value: &Value) -> bool {
         match (self, value) {
-            (Self::Number { min, max, or }, Value::Integer(number)) => in_range(*number as f64, min, max, or),
-            (Self::Number { min, max, or }, Value::Double(number)) => in_range(*number, min, max, or),
+            (Self::Number { min, max, or }, Value::Integer(number)) => {
+                in_range(*number as f64, min, max, or)
+            }
+            (Self::Number { min, max, or }, Value::Double(number)) => {
+                in_range(*number, min, max, or)
+            }
             (Self::OneOf(values), Value::Text(text)) => values.contains(&text.as_str()),
-            (Self::OneOfAnyCase(values), Value::Text(text)) => values.iter().any(|v| v.eq_ignore_ascii_case(text)),
+            (Self::OneOfAnyCase(values), Value::Text(text)) => {
+                values.iter().any(|v| v.eq_ignore_ascii_case(text))
+            }
             (Self::NotEmpty, Value::Text(text)) => !text.is_empty(),
             (Self::OffsetReset, Value::Text(text)) => is_offset_reset(text),
             (Self::List { of, empty }, Value::List(list)) => {
@@ -76,7 +86,10 @@ impl Valid {
             (Self::Addresses, Value::List(list)) => list.iter().all(|address| is_address(address)),
             (Self::Voters, Value::List(list)) => list.iter().all(|voter| is_voter(voter)),
             (Self::ThrottledReplicas, Value::List(list)) => {
-                matches!(list.as_slice(), [star] if star == "*") || list.iter().all(|replica| is_replica(replica))
+                matches!(list.as_slice(), [star] if star == "*")
+                    || list
+                        .iter()
+                        .all(|replica| replica.is_empty() || is_replica(replica))
             }
             _ => true,
         }
@@ -107,16 +120,22 @@ pub(crate) fn split_address(text: &str) -> Option<(&str, u16)> {
 }
 
 fn is_voter(text: &str) -> bool {
-    text.split_once('@').is_some_and(|(id, address)| id.parse::<u32>().is_ok_and(|id| id <= i32::MAX as u32) && is_address(address))
+    text.split_once('@').is_some_and(|(id, address)| {
+        id.parse::<u32>().is_ok_and(|id| id <= i32::MAX as u32) && is_address(address)
+    })
 }
 
 fn is_replica(text: &str) -> bool {
     let is_number = |text: &str| text.parse::<i32>().is_ok_and(|n| n >= 0);
-    text.split_once(':').is_some_and(|(partition, broker)| is_number(partition) && is_number(broker))
+    text.split_once(':')
+        .is_some_and(|(partition, broker)| is_number(partition) && is_number(broker))
 }
 
 fn is_offset_reset(text: &str) -> bool {
-    matches!(text, "latest" | "earliest") || text.strip_prefix("by_duration:").is_some_and(|text| crate::unit::iso_duration_ms(text).is_some())
+    matches!(text, "latest" | "earliest")
+        || text
+            .strip_prefix("by_duration:")
+            .is_some_and(|text| crate::unit::iso_duration_ms(text).is_some())
 }
 
 impl fmt::Display for Valid {
@@ -127,12 +146,20 @@ impl fmt::Display for Valid {
                 if let Some(or) = or {
                     write!(f, "{or} or ")?;
                 }
-                if max.is_infinite() { write!(f, "at least {min}") } else { write!(f, "between {min} and {max}") }
+                if max.is_infinite() {
+                    write!(f, "at least {min}")
+                } else {
+                    write!(f, "between {min} and {max}")
+                }
             }
             Self::OneOf(values) => write!(f, "one of {}", values.join(", ")),
             Self::OneOfAnyCase(values) => write!(f, "one of {} in any case", values.join(", ")),
             Self::List { of, empty } => {
-                f.write_str(if *empty { "a list" } else { "a list that is not empty," })?;
+                f.write_str(if *empty {
+                    "a list"
+                } else {
+                    "a list that is not empty,"
+                })?;
                 if let Some(values) = of {
                     write!(f, " of {}", values.join(", "))?;
                 }
@@ -142,7 +169,9 @@ impl fmt::Display for Valid {
             Self::Addresses => f.write_str("a list of host:port"),
             Self::Voters => f.write_str("a list of id@host:port"),
             Self::ThrottledReplicas => f.write_str("a list of partition:broker, or * for all"),
-            Self::OffsetReset => f.write_str("latest, earliest, or by_duration: with a duration such as PT1H"),
+            Self::OffsetReset => {
+                f.write_str("latest, earliest, or by_duration: with a duration such as PT1H")
+            }
         }
     }
 }

@@ -78,9 +78,11 @@ impl Value {
             Kind::Double => double(text).map(Self::Double).ok_or(ParseError::Double),
             Kind::String | Kind::Class => Ok(Self::Text(text.to_owned())),
             Kind::List if text.is_empty() => Ok(Self::List(Vec::new())),
-            Kind::List => {
-                Ok(Self::List(text.split(',').map(|part| part.trim_ascii().to_owned()).collect()))
-            }
+            Kind::List => Ok(Self::List(
+                text.split(',')
+                    .map(|part| part.trim_ascii().to_owned())
+                    .collect(),
+            )),
             Kind::Password => Ok(Self::Secret(Secret(text.to_owned()))),
         }
     }
@@ -156,7 +158,10 @@ fn integer(text: &str, min: i64, max: i64) -> Result<Value, ParseError> {
 fn double(text: &str) -> Option<f64> {
     let number = text.strip_suffix(['d', 'D', 'f', 'F']).unwrap_or(text);
     let digits = number.trim_start_matches(['+', '-']);
-    if digits == "Infinity" || digits == "NaN" || digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+    if digits == "Infinity"
+        || digits == "NaN"
+        || digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+    {
         return number.parse().ok();
     }
     None
@@ -172,7 +177,11 @@ fn java_double(value: f64) -> String {
         return format!("{value:?}");
     }
     let text = format!("{value:E}");
-    if text.contains('.') { text } else { text.replacen('E', ".0E", 1) }
+    if text.contains('.') {
+        text
+    } else {
+        text.replacen('E', ".0E", 1)
+    }
 }
 
 #[cfg(test)]
@@ -214,7 +223,20 @@ mod tests {
         );
         check(
             Kind::Double,
-            &["1", ".5", "0.25d", "1e3", "12345678.9", "0.0001", "1.7976931348623157E308", "Infinity", "inf", "NaN", "x", ""],
+            &[
+                "1",
+                ".5",
+                "0.25d",
+                "1e3",
+                "12345678.9",
+                "0.0001",
+                "1.7976931348623157E308",
+                "Infinity",
+                "inf",
+                "NaN",
+                "x",
+                "",
+            ],
             expect![[r#"
                 "1" -> 1.0
                 ".5" -> 0.5
@@ -242,8 +264,17 @@ mod tests {
                 "a,,b" -> a,,b
                 "," -> ,"#]],
         );
-        let Ok(Value::Secret(secret)) = Value::parse(Kind::Password, "canary") else { panic!() };
+        let Ok(Value::Secret(secret)) = Value::parse(Kind::Password, "canary") else {
+            panic!()
+        };
         assert_eq!(secret.reveal(), "canary");
-        assert_eq!(format!("{secret:?} {:?} {}", Value::Secret(secret.clone()), Value::Secret(secret.clone())), "[hidden] [hidden] [hidden]");
+        assert_eq!(
+            format!(
+                "{secret:?} {:?} {}",
+                Value::Secret(secret.clone()),
+                Value::Secret(secret.clone())
+            ),
+            "[hidden] [hidden] [hidden]"
+        );
     }
 }

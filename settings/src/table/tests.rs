@@ -8,9 +8,15 @@ use crate::value::Value;
 #[test]
 fn every_default_is_a_valid_value() {
     for setting in all() {
-        let Some(text) = setting.default.text() else { continue };
-        let value = Value::parse(setting.kind, text).unwrap_or_else(|error| panic!("{} {error}", setting.name));
-        setting.valid.check(&value).unwrap_or_else(|error| panic!("{} {error}", setting.name));
+        let Some(text) = setting.default.text() else {
+            continue;
+        };
+        let value = Value::parse(setting.kind, text)
+            .unwrap_or_else(|error| panic!("{} {error}", setting.name));
+        setting
+            .valid
+            .check(&value)
+            .unwrap_or_else(|error| panic!("{} {error}", setting.name));
         assert_eq!(value.to_string(), text, "{}", setting.name);
     }
 }
@@ -30,11 +36,20 @@ fn names_are_unique_and_found() {
 fn synonyms_are_broker_keys_with_the_same_meaning() {
     for setting in all() {
         for name in setting.synonyms {
-            let synonym = find(Scope::Broker, name).unwrap_or_else(|| panic!("{} -> {name}", setting.name));
+            let synonym =
+                find(Scope::Broker, name).unwrap_or_else(|| panic!("{} -> {name}", setting.name));
             let same_unit = synonym.unit == setting.unit;
-            assert!(same_unit || synonym.unit.ms().is_some() && setting.unit.ms().is_some(), "{} -> {name}", setting.name);
+            assert!(
+                same_unit || synonym.unit.ms().is_some() && setting.unit.ms().is_some(),
+                "{} -> {name}",
+                setting.name
+            );
             let is_number = |kind| matches!(kind, Kind::Int | Kind::Short | Kind::Long);
-            assert!(synonym.kind == setting.kind || is_number(synonym.kind) && is_number(setting.kind), "{}", setting.name);
+            assert!(
+                synonym.kind == setting.kind || is_number(synonym.kind) && is_number(setting.kind),
+                "{}",
+                setting.name
+            );
         }
     }
 }
@@ -42,7 +57,11 @@ fn synonyms_are_broker_keys_with_the_same_meaning() {
 #[test]
 fn docs_are_one_line_each() {
     for setting in all() {
-        assert!(setting.doc.ends_with('.') && !setting.doc.contains('\n') && setting.doc.len() < 160, "{}", setting.name);
+        assert!(
+            setting.doc.ends_with('.') && !setting.doc.contains('\n') && setting.doc.len() < 160,
+            "{}",
+            setting.name
+        );
     }
     // A document may be shared by a topic key and the broker key that stands in for it, not by strangers.
     let docs: BTreeSet<_> = of(Scope::Broker).map(|setting| setting.doc).collect();
