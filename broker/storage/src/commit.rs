@@ -16,7 +16,7 @@ mod group;
 mod ring;
 
 pub use frame::{AppendFrame, Frame};
-pub use group::{GroupBuilder, GroupHeader, GroupPlace, NotAGroup, ReadFrame, read_group};
+pub use group::{GroupBuilder, GroupHeader, GroupPlace, ReadGroup, read_group};
 pub use ring::{Chunk, Ring};
 
 /// Groups begin at multiples of this and are padded to it (O_DIRECT).

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::{Buf, BufMut, TryGetError};
 use ottla_protocol::{Str, Uuid};
 
+use crate::damage::Damage;
 use crate::epochs::{EpochCache, EpochStart};
 use crate::index::TimeEntry;
 use crate::names::LogName;
@@ -45,6 +46,10 @@ pub struct Entry {
     /// Its directory lacks files that Apache Kafka reads (epochs, snapshot, end of the time index): they are
     /// written at a clean stop.
     pub is_stale_for_kafka: bool,
+    /// High watermark as of the checkpoint.
+    pub high_watermark: i64,
+    /// Why it must not lead.
+    pub damage: Option<Damage>,
     /// The rest.
     pub state: LogState,
 }
@@ -89,6 +94,15 @@ impl Entry {
                     0
                 },
         );
+        out.put_i64(self.high_watermark);
+        put_text(
+            out,
+            &self
+                .damage
+                .as_ref()
+                .map(Damage::to_string)
+                .unwrap_or_default(),
+        );
         put_state(out, &self.state);
     }
 
@@ -111,6 +125,10 @@ impl Entry {
                 Durability::Fsync
             },
             is_stale_for_kafka: flags & STALE_FOR_KAFKA != 0,
+            high_watermark: bytes.try_get_i64()?,
+            damage: Some(take_text(bytes)?)
+                .filter(|text| !text.is_empty())
+                .map(|text| Damage::Noted(text.to_string())),
             state: take_state(bytes)?,
         })
     }

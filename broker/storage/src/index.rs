@@ -88,14 +88,8 @@ impl<'a> OffsetIndex<'a> {
         Some(index)
     }
 
-    /// Number of entries.
-    pub fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.bytes.len() / OFFSET_ENTRY_LEN
-    }
-
-    /// No entry: a segment shorter than the index interval.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
     }
 
     fn entry(&self, at: usize) -> OffsetEntry {

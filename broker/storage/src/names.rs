@@ -169,9 +169,6 @@ pub const REPLICATION_CHECKPOINT: &str = "replication-offset-checkpoint";
 pub const MANIFEST: &str = "ottla-manifest";
 /// Root file of ours: the broker epoch of the last registration.
 pub const BROKER_EPOCH: &str = "ottla-broker-epoch";
-/// Root file of ours: bytes given back to the file system when it is full.
-pub const RESERVE: &str = "ottla-reserve";
-
 /// Root file of ours: one piece of a lane's commit log.
 pub fn commit_chunk(lane: u32, number: u32) -> String {
     format!("ottla-commit-{lane}-{number}.log")

@@ -10,9 +10,6 @@ use crate::index::{OffsetEntry, TimeEntry};
 /// Timestamp of an empty segment.
 pub const NO_TIMESTAMP: i64 = -1;
 
-/// Bytes of a segment file at most: positions are i32 in Kafka.
-pub const SEGMENT_BYTES_MAX: u32 = i32::MAX as u32;
-
 /// One segment. Everything a sealed one needs to be checked and read without touching its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {

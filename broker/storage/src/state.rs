@@ -119,12 +119,6 @@ impl LogState {
         }
         Arc::make_mut(&mut self.sealed).drain(..gone).collect()
     }
-
-    /// The segment that holds `offset`, or the first behind it if compaction took it away: an index into `segments`.
-    pub fn segment_of(&self, offset: i64) -> usize {
-        self.sealed
-            .partition_point(|segment| segment.end_offset <= offset)
-    }
 }
 
 #[cfg(test)]

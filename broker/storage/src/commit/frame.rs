@@ -39,14 +39,17 @@ pub enum Frame {
         /// First offset on this disk.
         local_start: i64,
     },
-    /// The log is deleted, or set aside as stray.
+    /// The log is deleted, with its files.
     Remove(LogId),
+    /// The log is not this broker's; its files are kept aside.
+    SetAside(LogId),
 }
 
 const APPEND: u8 = 1;
 const PUT: u8 = 2;
 const START: u8 = 3;
 const REMOVE: u8 = 4;
+const SET_ASIDE: u8 = 5;
 
 impl Frame {
     /// Appends the frame's bytes.
@@ -80,6 +83,10 @@ impl Frame {
                 out.put_u8(REMOVE);
                 out.put_u32(log.0);
             }
+            Frame::SetAside(log) => {
+                out.put_u8(SET_ASIDE);
+                out.put_u32(log.0);
+            }
         }
     }
 
@@ -102,6 +109,7 @@ impl Frame {
                 local_start: bytes.try_get_i64()?,
             },
             REMOVE => Frame::Remove(LogId(bytes.try_get_u32()?)),
+            SET_ASIDE => Frame::SetAside(LogId(bytes.try_get_u32()?)),
             _ => return Err(Undecodable("a frame of unknown kind")),
         })
     }

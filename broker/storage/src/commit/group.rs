@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! 0 magic u32 | 4 version u16 | 6 lane u16 | 8 directory u64 | 16 generation u64 | 24 sequence u64
-//! 32 frames length u32 | 36 payload length u32 | 40 frame count u32 | 44 body CRC u32 | 48 zero | 60 header CRC u32
+//! 32 frames length u32 | 36 payload length u32 | 40 frame count u32 | 44 body CRC u32
+//! 48 frames CRC u32 | 52 zero | 60 header CRC u32
 //! ```
 //! The body CRC runs over each frame followed by the first 21 bytes of each of its batches (what a batch's
-//! own CRC leaves out), in order.
+//! own CRC leaves out), in order. The frames have a CRC of their own, so that a group with one bad batch still tells whose it is.
 
 use bytes::{Bytes, BytesMut};
 use ottla_protocol::records::batches;
@@ -46,11 +47,6 @@ pub struct GroupBuilder {
 }
 
 impl GroupBuilder {
-    /// Nothing is in it.
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
     /// Bytes that it will take in a chunk.
     pub fn len_on_disk(&self) -> usize {
         (HEADER_LEN + self.frames.len() + self.payload_len).next_multiple_of(BLOCK)
@@ -91,6 +87,7 @@ impl GroupBuilder {
             payload_len: self.payload_len as u32,
             count: self.count,
             body_crc: self.crc,
+            frames_crc: crc32c::crc32c(&self.frames),
         };
         let mut head = BytesMut::with_capacity(HEADER_LEN + self.frames.len());
         head.extend_from_slice(&header.encode());
@@ -116,6 +113,8 @@ pub struct GroupHeader {
     pub count: u32,
     /// Checksum of frames and batch prefixes.
     pub body_crc: u32,
+    /// Checksum of the frames alone.
+    pub frames_crc: u32,
 }
 
 impl GroupHeader {
@@ -131,6 +130,7 @@ impl GroupHeader {
         out[36..40].copy_from_slice(&self.payload_len.to_be_bytes());
         out[40..44].copy_from_slice(&self.count.to_be_bytes());
         out[44..48].copy_from_slice(&self.body_crc.to_be_bytes());
+        out[48..52].copy_from_slice(&self.frames_crc.to_be_bytes());
         let crc = crc32c::crc32c(&out[..60]);
         out[60..64].copy_from_slice(&crc.to_be_bytes());
         out
@@ -157,6 +157,7 @@ impl GroupHeader {
             payload_len: u32_at(36),
             count: u32_at(40),
             body_crc: u32_at(44),
+            frames_crc: u32_at(48),
         })
     }
 
@@ -173,21 +174,37 @@ pub struct ReadFrame {
     pub frame: Frame,
     /// The batches, back to back.
     pub payload: Bytes,
+    /// Every batch is sound and continues the one before. Always true in a whole group.
+    pub is_sound: bool,
 }
 
-/// Bytes that are not a whole group: torn, stale, or damaged.
+/// Bytes that are not a group of which anything can be told: torn, stale, or damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a whole group of the commit log: {0}")]
+#[error("not a group of the commit log: {0}")]
 pub struct NotAGroup(pub &'static str);
 
+/// A group as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadGroup {
+    /// The header.
+    pub header: GroupHeader,
+    /// All frames.
+    pub frames: Vec<ReadFrame>,
+    /// Every byte is as it was written. If not, sound frames still are.
+    pub is_whole: bool,
+}
+
 /// Reads the group at the start of `bytes` and checks every byte of it.
-pub fn read_group(bytes: &Bytes) -> Result<(GroupHeader, Vec<ReadFrame>), NotAGroup> {
+pub fn read_group(bytes: &Bytes) -> Result<ReadGroup, NotAGroup> {
     let header = GroupHeader::parse(bytes).ok_or(NotAGroup("no header"))?;
     if header.len_on_disk() > bytes.len() {
         return Err(NotAGroup("it is longer than its chunk"));
     }
     let frames_end = HEADER_LEN + header.frames_len as usize;
     let mut rest = &bytes[HEADER_LEN..frames_end];
+    if crc32c::crc32c(rest) != header.frames_crc {
+        return Err(NotAGroup("the checksum of its frames does not fit"));
+    }
     let mut payload = bytes.slice(frames_end..frames_end + header.payload_len as usize);
     let (mut crc, mut frames) = (0, Vec::new());
     for _ in 0..header.count {
@@ -202,22 +219,40 @@ pub fn read_group(bytes: &Bytes) -> Result<(GroupHeader, Vec<ReadFrame>), NotAGr
             return Err(NotAGroup("a frame is longer than the payload"));
         }
         let part = payload.split_to(len);
-        for batch in batches(part.clone()) {
-            let batch = batch.map_err(|_| NotAGroup("a batch cannot be read"))?;
-            batch
-                .check_crc()
-                .map_err(|_| NotAGroup("a batch is corrupt"))?;
-            crc = crc32c::crc32c_append(crc, &batch.header().encode()[..BATCH_PREFIX]);
-        }
+        let is_sound = match &frame {
+            Frame::Append(append) => is_sound(append, &part, &mut crc),
+            _ => true,
+        };
         frames.push(ReadFrame {
             frame,
             payload: part,
+            is_sound,
         });
     }
-    match crc == header.body_crc && rest.is_empty() && payload.is_empty() {
-        true => Ok((header, frames)),
-        false => Err(NotAGroup("the checksum does not fit")),
+    let is_whole = crc == header.body_crc && frames.iter().all(|frame| frame.is_sound);
+    Ok(ReadGroup {
+        header,
+        frames,
+        is_whole,
+    })
+}
+
+/// Whether the batches are those that the frame announces; their prefixes go into the checksum.
+fn is_sound(frame: &AppendFrame, payload: &Bytes, crc: &mut u32) -> bool {
+    let (mut count, mut offset) = (0, frame.base_offset);
+    for batch in batches(payload.clone()) {
+        let Ok(batch) = batch else { return false };
+        let header = batch.header();
+        let fits =
+            header.base_offset >= offset && (count > 0 || header.base_offset == frame.base_offset);
+        if !fits || batch.check_crc().is_err() {
+            return false;
+        }
+        *crc = crc32c::crc32c_append(*crc, &header.encode()[..BATCH_PREFIX]);
+        offset = header.next_offset();
+        count += 1;
     }
+    count == frame.batches && offset == frame.end_offset
 }
 
 #[cfg(test)]

@@ -92,17 +92,12 @@ impl Ring {
     }
 
     /// Bytes of all chunks.
-    pub fn len(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.used
             .iter()
             .map(|used| used.chunk.len)
             .chain(self.free.iter().map(|chunk| chunk.len))
             .sum()
-    }
-
-    /// There is no chunk at all.
-    pub fn is_empty(&self) -> bool {
-        self.used.is_empty() && self.free.is_empty()
     }
 
     /// Bytes that hold groups not yet released.
@@ -156,6 +151,6 @@ mod tests {
             len: 200,
         });
         assert_eq!(place(&mut ring, 200, 5), Some((2, 0, 8)));
-        assert_eq!((ring.len(), ring.used_bytes()), (400, 60 + 60 + 200));
+        assert_eq!((ring.bytes(), ring.used_bytes()), (400, 60 + 60 + 200));
     }
 }

@@ -15,7 +15,7 @@ fn wrong(outcome: DiskOutcome) -> io::Error {
     ))
 }
 
-impl dyn Disk {
+impl dyn Disk + '_ {
     /// Runs an operation that has nothing to tell.
     pub async fn run(&self, lane: Lane, op: DiskOp) -> io::Result<()> {
         match self.submit(lane, op).await? {

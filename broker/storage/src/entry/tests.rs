@@ -48,6 +48,8 @@ pub(crate) fn sample() -> Entry {
         has_dir: true,
         durability: Durability::PageCache,
         is_stale_for_kafka: true,
+        high_watermark: 150,
+        damage: Some(Damage::Noted("a hole".to_owned())),
         state,
     }
 }

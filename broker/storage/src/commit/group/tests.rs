@@ -11,7 +11,7 @@ const PLACE: GroupPlace = GroupPlace {
     sequence: 42,
 };
 
-pub(crate) fn batch(base_offset: i64, records: usize, value_len: usize) -> BatchView {
+fn batch(base_offset: i64, records: usize, value_len: usize) -> BatchView {
     let mut builder = BatchBuilder::new(BatchOptions::default());
     let value = vec![base_offset as u8; value_len];
     for i in 0..records {
@@ -65,34 +65,54 @@ fn sample() -> Bytes {
 #[test]
 fn groups_read_back() {
     let bytes = sample();
-    let (header, frames) = read_group(&bytes).expect("whole");
-    assert_eq!((header.place, header.len_on_disk()), (PLACE, bytes.len()));
-    assert_eq!(frames.len(), 8);
-    let Frame::Append(append) = &frames[2].frame else {
-        panic!("{:?}", frames[2].frame)
+    let group = read_group(&bytes).expect("a group");
+    assert!(group.is_whole);
+    assert_eq!(
+        (group.header.place, group.header.len_on_disk()),
+        (PLACE, bytes.len())
+    );
+    assert_eq!(group.frames.len(), 8);
+    let Frame::Append(append) = &group.frames[2].frame else {
+        panic!("{:?}", group.frames[2].frame)
     };
     assert_eq!(
         (append.log, append.len as usize),
-        (LogId(1), frames[2].payload.len())
+        (LogId(1), group.frames[2].payload.len())
     );
+}
+
+fn is_whole(bytes: &Bytes) -> bool {
+    read_group(bytes).is_ok_and(|group| group.is_whole)
 }
 
 #[test]
 fn any_flipped_bit_and_any_cut_is_noticed() {
     let bytes = sample();
-    let body = 64 + {
-        let header = GroupHeader::parse(&bytes).expect("whole");
-        header.frames_len as usize + header.payload_len as usize
-    };
+    let header = GroupHeader::parse(&bytes).expect("whole");
+    let body = 64 + header.frames_len as usize + header.payload_len as usize;
     for at in 0..body {
         let mut bad = bytes.to_vec();
         bad[at] ^= 1 << (at % 8);
-        assert!(read_group(&bad.into()).is_err(), "bit of byte {at}");
+        assert!(!is_whole(&bad.into()), "bit of byte {at}");
     }
     for cut in (0..body).step_by(512) {
         let mut torn = bytes.to_vec();
         torn[cut..].fill(0);
-        assert!(read_group(&torn.into()).is_err(), "torn at {cut}");
-        assert!(read_group(&bytes.slice(..cut)).is_err(), "cut at {cut}");
+        assert!(!is_whole(&torn.into()), "torn at {cut}");
+        assert!(!is_whole(&bytes.slice(..cut)), "cut at {cut}");
     }
+}
+
+#[test]
+fn a_bad_batch_is_its_own_logs_trouble() {
+    let bytes = sample();
+    let header = GroupHeader::parse(&bytes).expect("whole");
+    let mut bad = bytes.to_vec();
+    bad[64 + header.frames_len as usize + 200] ^= 1;
+    let group = read_group(&bad.into()).expect("its frames can be read");
+    assert!(!group.is_whole);
+    let unsound: Vec<usize> = (0..group.frames.len())
+        .filter(|&at| !group.frames[at].is_sound)
+        .collect();
+    assert_eq!(unsound, [0]);
 }

@@ -1,0 +1,550 @@
+//! After a crash: the manifest's logs, brought up to date by the commit log, checked against the files.
+//!
+//! Replay is physical: batches go to the very place in the very segment where they were meant to be, so doing it
+//! twice is doing it once. A frame counts only where it continues its log; otherwise the log is damaged and says why. The cost follows
+//! the commit log, not the size of the logs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use ottla_protocol::Uuid;
+use ottla_protocol::records::batches;
+
+use super::open::{Found, Opening};
+use super::replay::{Groups, Step, lanes};
+use super::verify::{Listings, Verified};
+use super::{DirError, kafka, tag_of, verify as checks};
+use crate::atomic_file;
+use crate::commit::{AppendFrame, Frame, ReadGroup};
+use crate::damage::Damage;
+use crate::disk::{DirEntry, DiskOp, File, Lane, OpenMode};
+use crate::entry::{Durability, Entry, LogId, Undecodable};
+use crate::index::{self, OFFSET_ENTRY_LEN, TIME_ENTRY_LEN, TXN_ENTRY_LEN};
+use crate::layout::{parse_partition_metadata, render_partition_metadata};
+use crate::manifest::Manifest;
+use crate::names::{LogName, MANIFEST, PARTITION_METADATA, SegmentFile, retired_dir};
+use crate::rewind::SegmentEntries;
+use crate::set::marker_of;
+use crate::state::LogState;
+
+/// Index interval while replaying: the topic's own setting is not known yet, and any is right.
+pub(super) const INDEX_INTERVAL: u32 = 4096;
+
+/// Replayed batches are written in pieces of this size.
+const WRITE_BYTES: usize = 4 << 20;
+
+/// Opens a directory that was in use.
+pub(super) async fn recover(
+    opening: &Opening<'_>,
+    directory_id: Uuid,
+    names: &[DirEntry],
+) -> Result<Found, DirError> {
+    let (mut manifest, entries) = read_manifest(opening, directory_id).await?;
+    let listings = Listings::read(opening, names).await?;
+    let released = |lane: u16| manifest.released.get(&lane).copied().unwrap_or(0);
+    let mut recovery = Recovery::new(opening, entries, listings);
+    let mut starts = BTreeMap::new();
+    for mut groups in lanes(opening, names, tag_of(directory_id), released).await? {
+        recovery.replay(&mut groups).await?;
+        let lane = groups.lane;
+        starts.insert(lane, groups.into_start(released(lane)));
+    }
+    let next_log = recovery.next_log.max(manifest.next_log);
+    let mut entries = recovery.finish().await?;
+    let known: Vec<LogName> = entries.iter().map(|entry| entry.name.clone()).collect();
+    let strangers = kafka::read_unknown_logs(opening, names, &known, next_log).await?;
+    manifest.next_log = next_log + strangers.len() as u32;
+    entries.extend(strangers);
+    manifest.entries.clear();
+    manifest.clean_stop = None;
+    entries.iter().for_each(|entry| manifest.put(entry));
+    for (&lane, start) in &starts {
+        manifest.released.insert(lane, start.last_sequence);
+    }
+    opening.write(MANIFEST, manifest.encode()).await?;
+    opening.forget_clean_shutdown(names).await?;
+    let previous_broker_epoch = opening.broker_epoch_after_crash(&entries).await?;
+    // Lanes without chunks still must not use a sequence number twice.
+    for (&lane, &last_sequence) in &manifest.released {
+        starts.entry(lane).or_default().last_sequence = last_sequence;
+    }
+    Ok(Found {
+        manifest,
+        entries,
+        lanes: starts,
+        was_clean: false,
+        previous_broker_epoch,
+    })
+}
+
+async fn read_manifest(
+    opening: &Opening<'_>,
+    directory_id: Uuid,
+) -> Result<(Manifest, Vec<Entry>), DirError> {
+    let path = opening.path.join(MANIFEST);
+    let bytes = atomic_file::read(&**opening.disk, Lane::Any, &path).await;
+    let bytes = bytes.map_err(|error| DirError::io("reading", path.clone(), error))?;
+    let decoded = match bytes {
+        Some(bytes) => Manifest::decode(&bytes),
+        None => Err(Undecodable("it is missing")),
+    };
+    match decoded {
+        Ok((manifest, entries)) if manifest.directory_id == directory_id => Ok((manifest, entries)),
+        Ok(_) => Err(DirError::Manifest {
+            path,
+            error: Undecodable("it belongs to another directory"),
+        }),
+        Err(error) => Err(DirError::Manifest { path, error }),
+    }
+}
+
+/// A log being brought up to date.
+struct Recovering {
+    entry: Entry,
+    /// As the manifest had it: what must lie in the files already.
+    baseline: Option<LogState>,
+    is_touched: bool,
+    dir_is_made: bool,
+    /// A truncation was replayed: index files may be of before it.
+    has_old_indexes: bool,
+    /// A group was lost since this log was last seen to be continuous.
+    lost_group: Option<u64>,
+    log_file: File,
+    unindexed: SegmentEntries,
+    unsynced: Vec<File>,
+}
+
+struct Recovery<'a> {
+    opening: &'a Opening<'a>,
+    logs: BTreeMap<LogId, Recovering>,
+    listings: Listings,
+    next_log: u32,
+    steps: Vec<DiskOp>,
+    step_bytes: usize,
+}
+
+impl<'a> Recovery<'a> {
+    fn new(opening: &'a Opening<'a>, entries: Vec<Entry>, listings: Listings) -> Self {
+        let logs = entries.into_iter().map(|entry| {
+            let baseline = Some(entry.state.clone());
+            (entry.id, Recovering::new(opening.path, entry, baseline))
+        });
+        Self {
+            opening,
+            logs: logs.collect(),
+            listings,
+            next_log: 0,
+            steps: Vec::new(),
+            step_bytes: 0,
+        }
+    }
+
+    async fn replay(&mut self, groups: &mut Groups<'_>) -> Result<(), DirError> {
+        while let Some(step) = groups.next().await? {
+            match step {
+                Step::Group(group) => self.take_group(group).await?,
+                Step::Lost {
+                    sequence,
+                    group: Some(group),
+                } => {
+                    tracing::error!(
+                        sequence,
+                        "a group of the commit log is damaged below its flushed end"
+                    );
+                    self.take_broken_group(sequence, group).await?;
+                }
+                Step::Lost {
+                    sequence,
+                    group: None,
+                } => {
+                    tracing::error!(
+                        sequence,
+                        "a group of the commit log is unreadable below its flushed end"
+                    );
+                    let durable = self
+                        .logs
+                        .values_mut()
+                        .filter(|log| log.entry.durability == Durability::Fsync);
+                    durable.for_each(|log| log.lost_group = log.lost_group.or(Some(sequence)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_group(&mut self, group: ReadGroup) -> Result<(), DirError> {
+        for read in group.frames {
+            self.take_frame(read.frame, read.payload).await?;
+        }
+        Ok(())
+    }
+
+    /// Frames whose batches are sound count; the others name the logs that lost records.
+    async fn take_broken_group(&mut self, sequence: u64, group: ReadGroup) -> Result<(), DirError> {
+        for read in group.frames {
+            match (&read.frame, read.is_sound) {
+                (Frame::Append(append), false) => {
+                    if let Some(log) = self.logs.get_mut(&append.log) {
+                        log.damage(Damage::LostGroup {
+                            directory: log.entry.name.to_string(),
+                            sequence,
+                        });
+                    }
+                }
+                _ => self.take_frame(read.frame, read.payload).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_frame(&mut self, frame: Frame, payload: Bytes) -> Result<(), DirError> {
+        match frame {
+            Frame::Append(append) => self.take_append(append, payload).await?,
+            Frame::Put(entry) => self.take_put(*entry),
+            Frame::Start {
+                log,
+                log_start,
+                local_start,
+            } => {
+                if let Some(log) = self.logs.get_mut(&log) {
+                    log.is_touched = true;
+                    log.entry.state.raise_start(log_start, local_start);
+                    log.entry.is_stale_for_kafka = true;
+                }
+            }
+            Frame::Remove(id) => self.take_away(id, "delete").await?,
+            Frame::SetAside(id) => self.take_away(id, "stray").await?,
+        }
+        Ok(())
+    }
+
+    async fn take_append(&mut self, frame: AppendFrame, payload: Bytes) -> Result<(), DirError> {
+        let Some(log) = self.logs.get_mut(&frame.log) else {
+            tracing::warn!(
+                log = frame.log.0,
+                "the commit log has records of a log that the manifest does not know"
+            );
+            return Ok(());
+        };
+        let state = &log.entry.state;
+        let continues =
+            frame.segment == state.active.base_offset && frame.position == state.active.len;
+        let rolls = frame.position == 0
+            && frame.segment >= state.end()
+            && frame.segment > state.active.base_offset;
+        if frame.base_offset < state.end() || !(continues || rolls) {
+            let what = format!(
+                "records from offset {} are at byte {} of segment {}, the log ends at offset {} and byte {} of segment {}",
+                frame.base_offset,
+                frame.position,
+                frame.segment,
+                state.end(),
+                state.active.len,
+                state.active.base_offset
+            );
+            log.damage(Damage::Gap {
+                directory: log.entry.name.to_string(),
+                what,
+            });
+            return Ok(());
+        }
+        log.is_touched = true;
+        log.lost_group = None;
+        log.entry.is_stale_for_kafka = true;
+        if !log.dir_is_made {
+            log.dir_is_made = true;
+            make_dir(&mut self.steps, self.opening.path, &log.entry);
+        }
+        if rolls {
+            log.close_segment(&mut self.steps);
+            log.entry.state.roll(frame.segment, self.opening.now_ms);
+            log.log_file =
+                segment_file(&log.dir(self.opening.path), frame.segment, SegmentFile::Log);
+        }
+        self.steps.push(DiskOp::Write {
+            file: log.log_file.clone(),
+            at: u64::from(frame.position),
+            slices: vec![payload.clone()],
+        });
+        log.note_unsynced(log.log_file.clone());
+        for batch in batches(payload.clone()).map_while(Result::ok) {
+            let marker = marker_of(&batch).ok().flatten();
+            let appended = log
+                .entry
+                .state
+                .append(batch.header(), marker.as_ref(), INDEX_INTERVAL);
+            log.unindexed.offsets.extend(appended.indexed.offset);
+            log.unindexed.times.extend(appended.indexed.time);
+            log.unindexed.txns.extend(appended.aborted);
+        }
+        self.step_bytes += payload.len();
+        if self.step_bytes >= WRITE_BYTES {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    fn take_put(&mut self, entry: Entry) {
+        self.next_log = self.next_log.max(entry.id.0 + 1);
+        match self.logs.get_mut(&entry.id) {
+            Some(log) => {
+                let has_dir = log.entry.has_dir;
+                log.has_old_indexes |= entry.state.active.len > 0 && entry.state != log.entry.state;
+                log.entry = Entry { has_dir, ..entry };
+                log.unindexed = SegmentEntries::default();
+                log.log_file = segment_file(
+                    &log.dir(self.opening.path),
+                    log.entry.state.active.base_offset,
+                    SegmentFile::Log,
+                );
+                log.is_touched = true;
+                log.lost_group = None;
+            }
+            None => {
+                let mut log = Recovering::new(
+                    self.opening.path,
+                    Entry {
+                        has_dir: false,
+                        ..entry
+                    },
+                    None,
+                );
+                log.is_touched = true;
+                self.logs.insert(log.entry.id, log);
+            }
+        }
+    }
+
+    /// The log's directory goes, if it is still that of this topic and not of one with the same name made since.
+    async fn take_away(&mut self, id: LogId, suffix: &str) -> Result<(), DirError> {
+        self.flush().await?;
+        let Some(log) = self.logs.remove(&id) else {
+            return Ok(());
+        };
+        let name = log.entry.name.to_string();
+        let metadata = self
+            .opening
+            .read(&format!("{name}/{PARTITION_METADATA}"))
+            .await?;
+        if metadata.and_then(|text| parse_partition_metadata(&text).ok())
+            != Some(log.entry.topic_id)
+        {
+            return Ok(());
+        }
+        self.listings.forget(&name);
+        let from = self.opening.path.join(&name);
+        let to = self
+            .opening
+            .path
+            .join(retired_dir(&log.entry.name, log.entry.topic_id, suffix));
+        let step = if suffix == "stray" {
+            DiskOp::Rename { from, to }
+        } else {
+            DiskOp::RemoveTree(from)
+        };
+        self.opening
+            .run_all(
+                "removing a deleted log of",
+                vec![step, DiskOp::SyncDir(self.opening.path.to_owned())],
+            )
+            .await
+    }
+
+    async fn flush(&mut self) -> Result<(), DirError> {
+        self.step_bytes = 0;
+        let steps = std::mem::take(&mut self.steps);
+        let done = self.opening.disk.run_all(Lane::Any, steps).await;
+        done.map(drop)
+            .map_err(|error| DirError::io("replaying the commit log of", self.opening.path, error))
+    }
+
+    /// Files are made to be what the states say, and durable.
+    async fn finish(mut self) -> Result<Vec<Entry>, DirError> {
+        for log in self
+            .logs
+            .values_mut()
+            .filter(|log| log.is_touched && log.dir_is_made)
+        {
+            log.write_entries(&mut self.steps);
+        }
+        self.flush().await?;
+        let root = self.opening.path;
+        let mut syncs = Vec::new();
+        let mut entries = Vec::new();
+        for mut log in std::mem::take(&mut self.logs).into_values() {
+            if let Some(sequence) = log.lost_group {
+                log.damage(Damage::LostGroup {
+                    directory: log.entry.name.to_string(),
+                    sequence,
+                });
+            }
+            let Verified { steps, unsynced } = checks::crashed(
+                self.opening,
+                &mut log.entry,
+                log.baseline.as_ref(),
+                log.is_touched,
+                log.has_old_indexes,
+                &self.listings,
+            )
+            .await?;
+            let mut steps = steps;
+            log.unsynced.extend(unsynced);
+            if !log.unsynced.is_empty() || !steps.is_empty() {
+                steps.extend(log.unsynced.drain(..).map(DiskOp::SyncData));
+                steps.push(DiskOp::SyncDir(log.dir(root)));
+                syncs.push(DiskOp::Sequence(steps));
+            }
+            log.entry.has_dir |= log.dir_is_made;
+            entries.push(log.entry);
+        }
+        checks::run_many(self.opening, syncs).await?;
+        self.opening
+            .run_all("syncing", vec![DiskOp::SyncDir(root.to_owned())])
+            .await?;
+        Ok(entries)
+    }
+}
+
+impl Recovering {
+    fn new(root: &Path, entry: Entry, baseline: Option<LogState>) -> Self {
+        let dir = root.join(entry.name.to_string());
+        Self {
+            log_file: segment_file(&dir, entry.state.active.base_offset, SegmentFile::Log),
+            baseline,
+            is_touched: false,
+            dir_is_made: entry.has_dir,
+            has_old_indexes: false,
+            lost_group: None,
+            unindexed: SegmentEntries::default(),
+            unsynced: Vec::new(),
+            entry,
+        }
+    }
+
+    fn dir(&self, root: &Path) -> PathBuf {
+        root.join(self.entry.name.to_string())
+    }
+
+    fn damage(&mut self, damage: Damage) {
+        if self.entry.damage.is_none() {
+            tracing::error!(%damage, "the log is damaged");
+        }
+        self.entry.damage.get_or_insert(damage);
+    }
+
+    fn note_unsynced(&mut self, file: File) {
+        if !self.unsynced.iter().any(|known| known.same_handle(&file)) {
+            self.unsynced.push(file);
+        }
+    }
+
+    fn close_segment(&mut self, steps: &mut Vec<DiskOp>) {
+        let closing = self.entry.state.active.index_time();
+        self.unindexed.times.extend(closing);
+        self.write_entries(steps);
+    }
+
+    /// Writes the index entries collected so far and cuts the files behind them.
+    fn write_entries(&mut self, steps: &mut Vec<DiskOp>) {
+        let SegmentEntries {
+            offsets,
+            times,
+            txns,
+        } = std::mem::take(&mut self.unindexed);
+        let active = &self.entry.state.active;
+        let base = active.base_offset;
+        let Some(dir) = self.log_file.path().parent().map(Path::to_owned) else {
+            return;
+        };
+        let mut bytes = (Vec::new(), Vec::new(), Vec::new());
+        offsets
+            .iter()
+            .for_each(|&entry| index::put_offset_entry(&mut bytes.0, base, entry));
+        times
+            .iter()
+            .for_each(|&entry| index::put_time_entry(&mut bytes.1, base, entry));
+        txns.iter()
+            .for_each(|txn| index::put_txn_entry(&mut bytes.2, txn));
+        let files = [
+            (
+                SegmentFile::Index,
+                bytes.0,
+                active.index_entries as usize * OFFSET_ENTRY_LEN,
+            ),
+            (
+                SegmentFile::TimeIndex,
+                bytes.1,
+                active.time_entries as usize * TIME_ENTRY_LEN,
+            ),
+            (
+                SegmentFile::TxnIndex,
+                bytes.2,
+                active.txn_entries as usize * TXN_ENTRY_LEN,
+            ),
+        ];
+        steps.push(DiskOp::Truncate {
+            file: self.log_file.clone(),
+            len: u64::from(active.len),
+        });
+        self.note_unsynced(self.log_file.clone());
+        for (kind, bytes, len) in files {
+            if len == 0 && kind == SegmentFile::TxnIndex {
+                continue;
+            }
+            let file = segment_file(&dir, base, kind);
+            if !bytes.is_empty() {
+                let at = (len - bytes.len()) as u64;
+                steps.push(DiskOp::Write {
+                    file: file.clone(),
+                    at,
+                    slices: vec![bytes.into()],
+                });
+            }
+            steps.push(DiskOp::Truncate {
+                file: file.clone(),
+                len: len as u64,
+            });
+            self.note_unsynced(file);
+        }
+    }
+}
+
+fn segment_file(dir: &Path, base_offset: i64, kind: SegmentFile) -> File {
+    File::new(kind.path(dir, base_offset), OpenMode::Create)
+}
+
+fn make_dir(steps: &mut Vec<DiskOp>, root: &Path, entry: &Entry) {
+    let dir = root.join(entry.name.to_string());
+    let metadata = File::new(dir.join(PARTITION_METADATA), OpenMode::Create);
+    let text = render_partition_metadata(entry.topic_id)
+        .into_bytes()
+        .into();
+    steps.push(DiskOp::CreateDir(dir));
+    steps.push(DiskOp::Write {
+        file: metadata.clone(),
+        at: 0,
+        slices: vec![text],
+    });
+    steps.push(DiskOp::SyncData(metadata));
+}
+
+/// After a clean stop of ours that nobody touched since: the files must be what the manifest says.
+pub(super) async fn verify(
+    opening: &Opening<'_>,
+    entries: Vec<Entry>,
+    names: &[DirEntry],
+) -> Result<Vec<Entry>, DirError> {
+    let listings = Listings::read(opening, names).await?;
+    let mut verified = Vec::with_capacity(entries.len());
+    let mut repairs = Vec::new();
+    for mut entry in entries {
+        let Verified { steps, .. } = checks::stopped(opening, &mut entry, &listings).await?;
+        if !steps.is_empty() {
+            repairs.push(DiskOp::Sequence(steps));
+        }
+        verified.push(entry);
+    }
+    checks::run_many(opening, repairs).await?;
+    Ok(verified)
+}

@@ -1,0 +1,272 @@
+//! The owner's two other calls: the disk's answers, and the passing of time.
+
+use std::io;
+
+use super::commit::Flushed;
+use super::flight::{Answer, Flight, Progress};
+use super::{LogSet, Removal};
+use crate::dir::DirError;
+use crate::disk::{DiskOp, DiskOutcome, Lane};
+use crate::entry::{Durability, LogId};
+
+/// Space is looked at this often while there is enough, and while there is not.
+const SPACE_CHECK_MS: i64 = 2000;
+const FULL_CHECK_MS: i64 = 250;
+
+/// Producers are looked through this often (`producer.id.expiration.check.interval.ms`).
+const EXPIRY_CHECK_MS: i64 = 600_000;
+
+impl LogSet {
+    /// Resolves when the disk has answered something; give the answer to [`LogSet::apply`]. Dropping the future loses
+    /// nothing. Never resolves while nothing is under way.
+    pub async fn next(&mut self) -> Progress {
+        match self.untold.is_empty() {
+            true => self.flights.next().await,
+            false => Progress::none(),
+        }
+    }
+
+    /// Takes the disk's answers in and sends on what they allow. Returns the logs that are durable further than before.
+    /// `Err`: the directory has just died; what was not flushed is lost.
+    pub fn apply(&mut self, progress: Progress, now_ms: i64) -> Result<Vec<Flushed>, DirError> {
+        let mut flushed = std::mem::take(&mut self.untold);
+        for answer in progress.0 {
+            self.take_answer(answer, now_ms, &mut flushed)?;
+        }
+        self.begin_checkpoint(now_ms);
+        self.checkpoint_step(now_ms);
+        self.submit(now_ms);
+        Ok(flushed)
+    }
+
+    fn take_answer(
+        &mut self,
+        Answer { flight, result }: Answer,
+        now_ms: i64,
+        flushed: &mut Vec<Flushed>,
+    ) -> Result<(), DirError> {
+        match (flight, step_results(result)) {
+            (Flight::Commit, Ok(_)) => {
+                self.group_is_durable(flushed);
+                self.evict();
+            }
+            // Only the write can want for space: a group that was not synced is simply written again.
+            (Flight::Commit, Err(failed)) if failed.is_full && failed.steps_done == 0 => {
+                self.wait_for_space();
+                self.found_no_space();
+            }
+            (Flight::WriteOut, Ok(_)) => self.written_out(now_ms, flushed),
+            (Flight::WriteOut, Err(failed)) if failed.is_full => {
+                self.put_back();
+                self.found_no_space();
+            }
+            (Flight::Manifest, Ok(_)) => self.checkpoint_is_done(),
+            (Flight::Manifest, Err(failed)) if failed.is_full => {
+                self.checkpoint_is_lost();
+                self.found_no_space();
+            }
+            (Flight::Sync, Ok(_)) => {}
+            (Flight::Chunk(chunk), Ok(_)) => self.ring.add(chunk),
+            // Without a further chunk the log goes on in those that it has.
+            (Flight::Chunk(_), Err(failed)) if failed.is_full => self.found_no_space(),
+            (Flight::Space, Ok(Some(DiskOutcome::Space(space)))) => {
+                self.dir.note_space(space);
+                if self.has_no_space && !self.dir.health().is_full() {
+                    self.has_no_space = false;
+                    self.write_again();
+                }
+            }
+            (Flight::Space, _) | (Flight::Tidying, _) => {}
+            (_, Err(failed)) => return Err(self.dir.kill(flight_name(flight), failed.error)),
+        }
+        Ok(())
+    }
+
+    fn found_no_space(&mut self) {
+        self.has_no_space = true;
+        self.dir.set_full();
+    }
+
+    /// Time has passed. Call it a few times a second, at the latest at [`LogSet::next_deadline_ms`].
+    pub fn upkeep(&mut self, now_ms: i64) {
+        if self.health().is_dead() {
+            return;
+        }
+        if now_ms >= self.next_retention_ms {
+            self.next_retention_ms = now_ms.saturating_add(self.limits.retention_check_ms);
+            self.retain(now_ms);
+        }
+        if now_ms >= self.next_expiry_ms {
+            self.next_expiry_ms = now_ms.saturating_add(EXPIRY_CHECK_MS);
+            for log in self.logs.values_mut() {
+                let expiration_ms = log.config().producer_expiration_ms;
+                log.entry.state.producers.expire(now_ms, expiration_ms);
+            }
+        }
+        let wants_sync = |id| {
+            let log: &super::Log = &self.logs[id];
+            let waited = now_ms.saturating_sub(log.unsynced_since_ms) >= log.config().flush_ms;
+            log.config().durability == Durability::PageCache && log.unsynced_records > 0 && waited
+        };
+        if self
+            .changed
+            .iter()
+            .filter(|id| self.logs.contains_key(id))
+            .any(wants_sync)
+        {
+            self.checkpoint.hurry();
+        }
+        self.look_at_space(now_ms);
+        self.remove_due(now_ms);
+        self.submit(now_ms);
+        self.begin_checkpoint(now_ms);
+        self.checkpoint_step(now_ms);
+    }
+
+    /// The disk owes no answer.
+    pub fn is_quiet(&self) -> bool {
+        self.flights.is_empty() && self.untold.is_empty()
+    }
+
+    /// When [`LogSet::upkeep`] has something to do next, in wall-clock ms; only a hint, calls in between are fine.
+    pub fn next_deadline_ms(&self, now_ms: i64) -> i64 {
+        let mut next = self.next_retention_ms.min(self.next_expiry_ms);
+        next = next.min(
+            self.removals
+                .iter()
+                .map(|removal| removal.due_ms)
+                .min()
+                .unwrap_or(i64::MAX),
+        );
+        if !self.changed.is_empty() {
+            next = next.min(now_ms.saturating_add(SPACE_CHECK_MS));
+        }
+        if !self.behind.is_empty() {
+            next = next.min(now_ms.saturating_add(self.limits.write_out_ms));
+        }
+        if self.dir.health().is_full() {
+            next = next.min(now_ms.saturating_add(FULL_CHECK_MS));
+        }
+        next.max(now_ms)
+    }
+
+    fn look_at_space(&mut self, now_ms: i64) {
+        let is_full = self.dir.health().is_full();
+        let every = if is_full {
+            FULL_CHECK_MS
+        } else {
+            SPACE_CHECK_MS
+        };
+        let is_wanted = is_full || !self.changed.is_empty();
+        if is_wanted
+            && now_ms.saturating_sub(self.space_seen_ms) >= every
+            && self.flights.count(|flight| *flight == Flight::Space) == 0
+        {
+            self.space_seen_ms = now_ms;
+            let op = DiskOp::Space(self.dir.path().to_owned());
+            self.flights
+                .start(Flight::Space, self.dir.disk().submit(Lane::Any, op));
+        }
+    }
+
+    fn remove_due(&mut self, now_ms: i64) {
+        let durable = self.queue.durable();
+        let (due, later) =
+            std::mem::take(&mut self.removals)
+                .into_iter()
+                .partition(|removal: &Removal| {
+                    let is_written = |(id, due): (LogId, u64)| {
+                        self.logs.get(&id).is_none_or(|log| log.dues_written >= due)
+                    };
+                    removal.due_ms <= now_ms
+                        && removal.after_group <= durable
+                        && removal.after_due.is_none_or(is_written)
+                });
+        self.removals = later;
+        for removal in due {
+            self.tidy(if removal.is_dir {
+                DiskOp::RemoveTree(removal.path)
+            } else {
+                DiskOp::RemoveFile(removal.path)
+            });
+        }
+    }
+
+    /// A clean stop: everything is committed, written out, synced, and each log gets the files that Apache Kafka wants. When all
+    /// sets of a directory are drained, [`crate::dir::LogDir::close_clean`] makes it Kafka's.
+    pub async fn drain(&mut self, now_ms: i64) -> Result<(), DirError> {
+        self.finish_for_kafka(now_ms);
+        self.removals
+            .iter_mut()
+            .for_each(|removal| removal.due_ms = i64::MIN);
+        self.settle(now_ms).await?;
+        self.remove_due(now_ms);
+        self.settle(now_ms).await
+    }
+
+    /// Drives everything that is queued to its end, with a checkpoint behind it.
+    pub(super) async fn settle(&mut self, now_ms: i64) -> Result<(), DirError> {
+        self.checkpoint.hurry();
+        loop {
+            self.submit(now_ms);
+            self.begin_checkpoint(now_ms);
+            self.checkpoint_step(now_ms);
+            if self.flights.is_empty() {
+                let is_done =
+                    self.queue.is_idle() && self.behind.is_empty() && self.checkpoint.is_idle();
+                return match is_done {
+                    true => Ok(()),
+                    false => Err(self.dir.cannot_settle()),
+                };
+            }
+            let progress = self.flights.next().await;
+            let flushed = self.apply(progress, now_ms)?;
+            self.untold.extend(flushed);
+            if self.has_no_space {
+                return Err(DirError::Full {
+                    path: self.dir.path().to_owned(),
+                });
+            }
+        }
+    }
+}
+
+struct Failed {
+    error: io::Error,
+    is_full: bool,
+    steps_done: usize,
+}
+
+/// The outcome of an operation or the first failure in a sequence of them.
+fn step_results(result: io::Result<DiskOutcome>) -> Result<Option<DiskOutcome>, Failed> {
+    let (error, steps_done) = match result {
+        Ok(DiskOutcome::Sequence { failed: None, .. }) => return Ok(None),
+        Ok(DiskOutcome::Sequence {
+            failed: Some(error),
+            done,
+        }) => (error, done.len()),
+        Ok(other) => return Ok(Some(other)),
+        Err(error) => (error, 0),
+    };
+    let is_full = matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    );
+    Err(Failed {
+        error,
+        is_full,
+        steps_done,
+    })
+}
+
+fn flight_name(flight: Flight) -> &'static str {
+    match flight {
+        Flight::Commit => "writing the commit log",
+        Flight::WriteOut => "writing segments",
+        Flight::Sync => "syncing segments",
+        Flight::Manifest => "writing the manifest",
+        Flight::Chunk(_) => "making room for the commit log",
+        Flight::Space => "asking for free space",
+        Flight::Tidying => "removing old files",
+    }
+}
