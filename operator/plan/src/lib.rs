@@ -12,6 +12,7 @@ mod clock;
 mod desired;
 mod observed;
 mod output;
+mod rehearsal;
 mod settings;
 mod status;
 mod steps;
@@ -27,6 +28,7 @@ pub use observed::{
 pub use output::{
     Action, Broker, BrokerListener, CONTROLLER, Plan, PlannedTopic, Step, StepState, Volume,
 };
+pub use rehearsal::rehearse;
 
 /// Everything that follows from `desired` and `observed`. `now_ms` is wall-clock time in
 /// milliseconds since 1970; it decides what may be tried again and stamps conditions that change.

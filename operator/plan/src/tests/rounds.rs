@@ -78,12 +78,28 @@ fn a_broker_that_dies_again_and_again_is_given_a_pause() {
 fn a_static_setting_rolls_the_brokers_controller_last() {
     let mut world = World::new(3);
     world.settle();
-    world.set_config("num.network.threads", "5");
+    world.set_config("num.partitions", "5");
     check(
         &world.settle(),
         expect![[r#"
             Updating
-              Reconfigure all brokers (num.network.threads can change while brokers run)
+              Restart broker-2 (num.partitions changes from its default to 5)
+              Restart broker-1 (num.partitions changes from its default to 5) — waits for broker-2 to serve
+              Restart broker-0 (num.partitions changes from its default to 5) — waits for broker-1 to serve
+            Updating
+              Start broker-2 (it does not run)
+              Restart broker-1 (num.partitions changes from its default to 5) — waits for broker-2 to serve
+              Restart broker-0 (num.partitions changes from its default to 5) — waits for broker-1 to serve
+            Updating
+              Restart broker-1 (num.partitions changes from its default to 5)
+              Restart broker-0 (num.partitions changes from its default to 5) — waits for broker-1 to serve
+            Updating
+              Start broker-1 (it does not run)
+              Restart broker-0 (num.partitions changes from its default to 5) — waits for broker-1 to serve
+            Updating
+              Restart broker-0 (num.partitions changes from its default to 5)
+            Updating
+              Start broker-0 (it does not run)
             Ready
         "#]],
     );

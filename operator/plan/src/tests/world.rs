@@ -6,6 +6,7 @@ use std::fmt::Write;
 use ottla_operator_api::{ConfigValue, KafkaCluster, KafkaTopic};
 use serde_json::json;
 
+use crate::rehearsal::carry_out;
 use crate::*;
 
 pub struct World {
@@ -134,80 +135,10 @@ impl World {
                 break;
             }
             for action in &next {
-                self.carry_out(action, &plan);
+                carry_out(&mut self.observed, action, &plan);
             }
         }
         story
-    }
-
-    fn carry_out(&mut self, action: &Action, plan: &Plan) {
-        match action {
-            Action::Prepare { broker } => {
-                let planned = plan.brokers.iter().find(|b| b.id == *broker).unwrap();
-                let addresses = planned.listeners.iter().map(|listener| {
-                    let port = listener.port.unwrap_or(9000) + *broker as u16;
-                    let host = "127.0.0.1".into();
-                    (listener.name.clone(), Address { host, port })
-                });
-                let seen = self.observed.brokers.entry(*broker).or_default();
-                seen.volume = true;
-                seen.addresses = addresses.collect();
-            }
-            Action::Start { broker } => {
-                let planned = plan.brokers.iter().find(|b| b.id == *broker).unwrap();
-                let seen = self.broker(*broker);
-                seen.process = ProcessSeen::Serving;
-                seen.started_as = Some(planned.clone());
-                self.kafka();
-            }
-            Action::Restart { broker } | Action::Stop { broker } => {
-                self.broker(*broker).process = ProcessSeen::Absent;
-            }
-            Action::Remove { broker } => {
-                self.observed.brokers.remove(broker);
-            }
-            Action::Reconfigure { set, delete } => {
-                let config = &mut self.observed.owned_config;
-                config.extend(set.clone());
-                config.retain(|key, _| !delete.contains(key));
-            }
-            Action::CreateTopic { topic } => {
-                let planned = plan.topics.iter().find(|t| t.name == *topic).unwrap();
-                let seen = TopicSeen {
-                    id: format!("id-of-{topic}"),
-                    partitions: planned.partitions,
-                    replicas: 1,
-                    config: planned.config.clone(),
-                };
-                self.kafka().topics.insert(topic.clone(), seen);
-                self.adopt(topic, plan);
-            }
-            Action::AdoptTopic { topic } => self.adopt(topic, plan),
-            Action::AddPartitions { topic, partitions } => {
-                self.kafka().topics.get_mut(topic).unwrap().partitions = *partitions;
-                self.adopt(topic, plan);
-            }
-            Action::ConfigureTopic { topic, set, delete } => {
-                let config = &mut self.kafka().topics.get_mut(topic).unwrap().config;
-                config.extend(set.clone());
-                config.retain(|key, _| !delete.contains(key));
-                self.adopt(topic, plan);
-            }
-            Action::DeleteTopic { topic } => {
-                self.kafka().topics.remove(topic);
-                self.observed.owned_topics.remove(topic);
-            }
-            Action::ReleaseTopic { topic } => {
-                self.observed.owned_topics.remove(topic);
-            }
-        }
-    }
-
-    fn adopt(&mut self, topic: &str, plan: &Plan) {
-        let planned = plan.topics.iter().find(|t| t.name == topic).unwrap();
-        self.observed
-            .owned_topics
-            .insert(topic.to_owned(), planned.owned.clone());
     }
 
     pub fn holds(&mut self, on: &[(i32, &[&str])]) {

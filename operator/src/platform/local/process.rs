@@ -38,6 +38,8 @@ pub struct Process {
 pub struct Launch<'a> {
     /// Program and arguments.
     pub command: &'a [OsString],
+    /// A variable of its environment.
+    pub variable: (&'a str, &'a str),
     /// Where its output goes.
     pub log: &'a Path,
     /// Where its id is kept.
@@ -72,6 +74,7 @@ impl Process {
         {
             command.env_remove(key);
         }
+        command.env(launch.variable.0, launch.variable.1);
         let child = command
             .spawn()
             .map_err(|error| named(Path::new(program), error))?;

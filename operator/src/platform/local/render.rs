@@ -6,16 +6,9 @@ use std::path::Path;
 use ottla_operator_api::Role;
 use ottla_operator_plan::{Broker, CONTROLLER};
 
-/// What a broker's file says besides the plan.
-pub struct Site<'a> {
-    /// Kafka's cluster id: an empty directory is formatted with it.
-    pub cluster_id: &'a str,
-    /// Where the broker stores.
-    pub data: &'a Path,
-}
-
-/// The text of `server.properties`. None while an address is not known.
-pub fn server_properties(broker: &Broker, site: &Site<'_>) -> Option<String> {
+/// The text of `server.properties` for a broker that stores in `data`. None while an address is
+/// not known, or when the path is not UTF-8.
+pub fn server_properties(broker: &Broker, data: &Path) -> Option<String> {
     let is_controller = broker.roles.contains(&Role::Controller);
     let mut listeners = Vec::new();
     let mut advertised = Vec::new();
@@ -42,8 +35,7 @@ pub fn server_properties(broker: &Broker, site: &Site<'_>) -> Option<String> {
     };
     line("node.id", &broker.id.to_string());
     line("process.roles", roles);
-    line("ottla.cluster.id", site.cluster_id);
-    line("log.dirs", site.data.to_str()?);
+    line("log.dirs", data.to_str()?);
     line("listeners", &listeners.join(","));
     line("advertised.listeners", &advertised.join(","));
     line("listener.security.protocol.map", &protocols.join(","));
@@ -127,19 +119,11 @@ mod tests {
 
     #[test]
     fn a_controller_and_a_broker() {
-        let text = |id: i32| {
-            let data = Path::new("/d/broker/data");
-            let site = Site {
-                cluster_id: "ID",
-                data,
-            };
-            server_properties(&broker(id), &site).unwrap()
-        };
+        let text = |id: i32| server_properties(&broker(id), Path::new("/d/broker/data")).unwrap();
         expect![[r#"
             # Written by `ottla up`. Changes belong into the manifest.
             node.id=0
             process.roles=broker,controller
-            ottla.cluster.id=ID
             log.dirs=/d/broker/data
             listeners=PLAIN://127.0.0.1:9092,CONTROLLER://127.0.0.1:19092
             advertised.listeners=PLAIN://127.0.0.1:9092
@@ -155,7 +139,6 @@ mod tests {
             # Written by `ottla up`. Changes belong into the manifest.
             node.id=1
             process.roles=broker
-            ottla.cluster.id=ID
             log.dirs=/d/broker/data
             listeners=PLAIN://127.0.0.1:9093
             advertised.listeners=PLAIN://127.0.0.1:9093
@@ -173,10 +156,6 @@ mod tests {
     fn nothing_is_written_before_addresses_are_known() {
         let mut broker = broker(1);
         broker.quorum = None;
-        let site = Site {
-            cluster_id: "ID",
-            data: Path::new("/d"),
-        };
-        assert_eq!(server_properties(&broker, &site), None);
+        assert_eq!(server_properties(&broker, Path::new("/d")), None);
     }
 }

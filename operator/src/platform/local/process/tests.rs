@@ -35,6 +35,7 @@ impl Place {
         let command: Vec<OsString> = command.iter().map(OsString::from).collect();
         Process::start(&Launch {
             command: &command,
+            variable: ("CLUSTER_ID", "x"),
             log: &self.log(),
             pid_file: &self.pid_file(),
         })
@@ -124,6 +125,7 @@ fn what_cannot_be_started_is_named() {
     let command = [OsString::from("/no/such/program")];
     let error = Process::start(&Launch {
         command: &command,
+        variable: ("CLUSTER_ID", "x"),
         log: &place.log(),
         pid_file: &place.pid_file(),
     })

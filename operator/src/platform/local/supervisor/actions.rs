@@ -95,12 +95,7 @@ impl Supervisor {
         if self.lost_ports(broker) {
             return self.remember();
         }
-        let data = self.folder.data(broker);
-        let site = render::Site {
-            cluster_id: &self.memory.cluster_id,
-            data: &data,
-        };
-        let properties = render::server_properties(planned, &site)
+        let properties = render::server_properties(planned, &self.folder.data(broker))
             .ok_or_else(|| io::Error::other("an address is missing, or a path is not UTF-8"))?;
         let file = self.folder.properties(broker);
         write_whole(&file, properties.as_bytes(), Durable::No)?;
@@ -111,6 +106,8 @@ impl Supervisor {
         command.push(file.into());
         let started = Process::start(&Launch {
             command: &command,
+            // An empty directory is formatted with it, as by the apache/kafka image.
+            variable: ("CLUSTER_ID", &self.memory.cluster_id),
             log: &self.folder.broker_log(broker),
             pid_file: &self.folder.pid(broker),
         });
