@@ -6,6 +6,7 @@
 //! of one version written in another by both, which tries defaults and dropped fields.
 //! Needs: jvm. `OTTLA_KAFKA_CLASSPATH` names the class path; without it `cargo xtask peers` finds it.
 
+#[allow(dead_code, reason = "the fuzzer it is shared with uses the rest")]
 #[path = "../../protocol/tests/instances/mod.rs"]
 mod instances;
 

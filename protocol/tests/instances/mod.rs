@@ -17,6 +17,8 @@ use std::cmp::Ordering;
 const LONG: u64 = 200;
 /// Now and then a byte field as large as what the writer does not copy.
 const LARGE: usize = 5000;
+/// What arrays claim that claim too much: a frame of 20,000 bytes by element sizes of 1, 2, 3, 4, 8.
+const CLAIMS: [usize; 5] = [19_900, 9_900, 6_600, 4_900, 2_400];
 
 /// The bytes of one random instance in this version.
 pub fn instance(message: &Message, version: i16, random: &mut Random) -> Vec<u8> {
@@ -29,7 +31,7 @@ pub fn wide_instance(message: &Message, version: i16, depth: u32, count: usize) 
     let wide = Wide {
         depth,
         count,
-        claim: 0,
+        overclaim: false,
     };
     write(
         message,
@@ -39,20 +41,15 @@ pub fn wide_instance(message: &Message, version: i16, depth: u32, count: usize) 
     )
 }
 
-/// The start of an instance in which every array on the way down claims that many elements, and has
-/// one.
-pub fn overclaiming_instance(message: &Message, version: i16, claim: usize) -> Vec<u8> {
+/// The start of an instance in which every array on the way down has one element and claims many,
+/// as many as the rest of a frame of 20,000 bytes could just hold if its elements were small.
+pub fn overclaiming_instance(message: &Message, version: i16, random: &mut Random) -> Vec<u8> {
     let wide = Wide {
         depth: u32::MAX,
         count: 0,
-        claim,
+        overclaim: true,
     };
-    write(
-        message,
-        version,
-        &mut Random::named(0, "unused", 0),
-        Some(wide),
-    )
+    write(message, version, random, Some(wide))
 }
 
 /// Small everywhere but in arrays.
@@ -61,8 +58,8 @@ struct Wide {
     /// Where arrays have `count` elements; further out they have one, further in none.
     depth: u32,
     count: usize,
-    /// Arrays claim at least so many.
-    claim: usize,
+    /// Arrays claim more than they have.
+    overclaim: bool,
 }
 
 fn write(message: &Message, version: i16, random: &mut Random, wide: Option<Wide>) -> Vec<u8> {
@@ -143,7 +140,12 @@ impl Instance<'_> {
         match field.ty.strip_prefix("[]") {
             Some(inner) => {
                 let count = self.count();
-                let claim = count.max(self.wide.map_or(0, |wide| wide.claim));
+                let claim = match self.wide {
+                    Some(Wide {
+                        overclaim: true, ..
+                    }) => CLAIMS[self.random.below(CLAIMS.len() as u64) as usize],
+                    _ => count,
+                };
                 self.length((!null).then_some(claim), flexible);
                 if !null {
                     self.depth += 1;

@@ -98,15 +98,12 @@ fn every_message_survives_hostile_frames() {
                 decode(entry, version, &random.bytes(size), FLOOR);
             }
             // Every array on the way down promises what the rest of the frame might just hold.
-            for claim in [100, 600, 2_500, 5_000, 10_000, 19_000] {
-                let mut frame = overclaiming_instance(&message, version, claim);
+            for _ in 0..8 {
+                let mut frame = overclaiming_instance(&message, version, &mut random);
                 frame.resize(20_000, 0);
                 let ratio = decode(entry, version, &frame, FLOOR) as f64 / frame.len() as f64;
                 if ratio > costliest.0 {
-                    costliest = (
-                        ratio,
-                        format!("{} v{version} that claims {claim}", entry.name),
-                    );
+                    costliest = (ratio, format!("{} v{version}", entry.name));
                 }
             }
             // One byte again and again: as counts, as lengths, as the elements of arrays of arrays.
