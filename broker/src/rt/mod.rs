@@ -5,6 +5,7 @@
 //! Invariant: one `Rt` serves one shard, which is single-threaded; tasks are `!Send`, so state is
 //! owned by exactly one task and never locked. Not here: TLS (wraps a [`Stream`]), protocol.
 
+pub mod client_net;
 pub mod real;
 
 use std::future::Future;

@@ -1,0 +1,329 @@
+//! The table of what this broker serves, and the way of one frame through it: header, version
+//! check, decode, handler, encode.
+//!
+//! Invariant: what is not in a table is not advertised (`ApiVersions` reads the same rows), with
+//! one exception that a row spells out: Produce is advertised from version 0, since librdkafka
+//! before 2.11 otherwise drops compression silently (KAFKA-18659). Not here: what requests mean
+//! (`handlers/`), ordering on a connection (`connection.rs`).
+
+use std::future::Future;
+use std::rc::Rc;
+
+use bytes::{Buf, Bytes};
+use ottla_protocol::header::RequestHeader;
+use ottla_protocol::{ApiKey, DecodeError, EncodeError, Frame, Message, Reader, Request, frame};
+
+use super::{ConnectionInfo, ListenerKind, RequestContext, Services};
+use crate::auth::Principal;
+use crate::handlers::*;
+use crate::rt::LocalFuture;
+
+/// How a request stands to its neighbours on the same connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Starts when every earlier request is answered; nothing starts before it is answered.
+    Exclusive,
+    /// May be in flight together with other pipelined requests; its first step is done in order.
+    Pipelined,
+}
+
+/// One row of a table: an API key and the versions that are served.
+#[derive(Clone, Copy, Debug)]
+pub struct Served {
+    /// The API.
+    pub key: ApiKey,
+    /// Lowest version that is advertised.
+    pub advertised_min: i16,
+    /// Lowest version that is served.
+    pub min: i16,
+    /// Highest version that is served and advertised.
+    pub max: i16,
+    /// How it stands to its neighbours.
+    pub stage: Stage,
+}
+
+/// What a handler gives back.
+pub enum Reply<T> {
+    /// Send this.
+    Send(T),
+    /// Send nothing (Produce with acks 0).
+    Silent,
+    /// Send nothing and close the connection: the only way to tell an error to acks 0.
+    Close,
+}
+
+impl<T> From<T> for Reply<T> {
+    fn from(response: T) -> Self {
+        Self::Send(response)
+    }
+}
+
+/// What a request came to, encoded.
+pub enum Answer {
+    /// A response frame, length prefix included.
+    Frame(Frame),
+    /// Nothing is sent.
+    Nothing,
+    /// The connection must be closed.
+    Close,
+}
+
+/// A frame that is not a request we can serve. The connection is closed, as Kafka does: without a
+/// known response schema there is nothing that the peer could read.
+#[derive(Debug, thiserror::Error)]
+pub enum DispatchError {
+    /// The bytes break the schema.
+    #[error("request cannot be decoded: {0}")]
+    Decode(#[from] DecodeError),
+    /// A key that this listener does not serve.
+    #[error("API key {key} is not served on this listener")]
+    Unserved {
+        /// The key on the wire.
+        key: i16,
+    },
+    /// A version outside the advertised range.
+    #[error("{name} version {version} is not served; versions {min} to {max} are")]
+    UnsupportedVersion {
+        /// The API's name.
+        name: &'static str,
+        /// The version on the wire.
+        version: i16,
+        /// Lowest served version.
+        min: i16,
+        /// Highest served version.
+        max: i16,
+    },
+}
+
+/// Builds a table and the function that starts a request by its key.
+macro_rules! served {
+    (
+        $(#[$doc:meta])* $table:ident, $start:ident:
+        $($key:ident $([advertised from $advertised:literal])? $min:literal..=$max:literal $stage:ident => $handler:path;)*
+    ) => {
+        $(#[$doc])*
+        pub const $table: &[Served] = &[$(
+            Served {
+                key: ApiKey::$key,
+                advertised_min: served!(@advertised $min $($advertised)?),
+                min: $min,
+                max: $max,
+                stage: Stage::$stage,
+            },
+        )*];
+
+        fn $start(key: ApiKey, ctx: RequestContext, reader: Reader) -> Result<LocalFuture<'static, Answer>, DispatchError> {
+            match key {
+                $(ApiKey::$key => run(ctx, reader, $handler),)*
+                other => Err(DispatchError::Unserved { key: other as i16 }),
+            }
+        }
+    };
+    (@advertised $min:literal) => { $min };
+    (@advertised $min:literal $advertised:literal) => { $advertised };
+}
+
+served! {
+    /// What client listeners serve.
+    BROKER_APIS, start_on_broker:
+    Produce [advertised from 0] 3..=13 Pipelined => produce::produce;
+    Fetch 4..=18 Exclusive => fetch::fetch;
+    ListOffsets 1..=11 Exclusive => list_offsets::list_offsets;
+    Metadata 0..=13 Exclusive => metadata::metadata;
+    OffsetCommit 2..=10 Exclusive => groups::offset_commit;
+    OffsetFetch 1..=10 Exclusive => groups::offset_fetch;
+    FindCoordinator 0..=6 Exclusive => find_coordinator::find_coordinator;
+    JoinGroup 0..=9 Exclusive => groups::join_group;
+    Heartbeat 0..=4 Exclusive => groups::heartbeat;
+    LeaveGroup 0..=5 Exclusive => groups::leave_group;
+    SyncGroup 0..=5 Exclusive => groups::sync_group;
+    DescribeGroups 0..=6 Exclusive => groups::describe_groups;
+    ListGroups 0..=5 Exclusive => groups::list_groups;
+    ApiVersions 0..=4 Exclusive => api_versions::api_versions;
+    CreateTopics 2..=7 Exclusive => forwarded::create_topics;
+    DeleteTopics 1..=6 Exclusive => forwarded::delete_topics;
+    DeleteRecords 0..=2 Exclusive => delete_records::delete_records;
+    InitProducerId 0..=5 Exclusive => init_producer_id::init_producer_id;
+    OffsetForLeaderEpoch 2..=4 Exclusive => offset_for_leader_epoch::offset_for_leader_epoch;
+    DescribeConfigs 1..=4 Exclusive => describe_configs::describe_configs;
+    AlterConfigs 0..=2 Exclusive => forwarded::alter_configs;
+    DescribeLogDirs 1..=5 Exclusive => describe_log_dirs::describe_log_dirs;
+    CreatePartitions 0..=3 Exclusive => forwarded::create_partitions;
+    DeleteGroups 0..=2 Exclusive => groups::delete_groups;
+    IncrementalAlterConfigs 0..=1 Exclusive => forwarded::incremental_alter_configs;
+    OffsetDelete 0..=0 Exclusive => groups::offset_delete;
+    DescribeQuorum 0..=2 Exclusive => forwarded::describe_quorum;
+    UpdateFeatures 0..=2 Exclusive => forwarded::update_features;
+    DescribeCluster 0..=2 Exclusive => describe_cluster::describe_cluster;
+    UnregisterBroker 0..=0 Exclusive => forwarded::unregister_broker;
+    DescribeTopicPartitions 0..=0 Exclusive => describe_topic_partitions::describe_topic_partitions;
+}
+
+served! {
+    /// What controller listeners serve.
+    CONTROLLER_APIS, start_on_controller:
+    Fetch 4..=18 Exclusive => quorum::fetch;
+    ApiVersions 0..=4 Exclusive => api_versions::api_versions;
+    CreateTopics 2..=7 Exclusive => forwarded::create_topics;
+    DeleteTopics 1..=6 Exclusive => forwarded::delete_topics;
+    AlterConfigs 0..=2 Exclusive => forwarded::alter_configs;
+    CreatePartitions 0..=3 Exclusive => forwarded::create_partitions;
+    IncrementalAlterConfigs 0..=1 Exclusive => forwarded::incremental_alter_configs;
+    DescribeQuorum 0..=2 Exclusive => forwarded::describe_quorum;
+    UpdateFeatures 0..=2 Exclusive => forwarded::update_features;
+    Envelope 0..=0 Exclusive => quorum::envelope;
+    DescribeCluster 0..=2 Exclusive => describe_cluster::describe_cluster;
+    BrokerRegistration 0..=4 Exclusive => quorum::broker_registration;
+    BrokerHeartbeat 0..=2 Exclusive => quorum::broker_heartbeat;
+    UnregisterBroker 0..=0 Exclusive => forwarded::unregister_broker;
+    AllocateProducerIds 0..=0 Exclusive => quorum::allocate_producer_ids;
+}
+
+/// What brokers pass on for clients; nothing else may be in an Envelope.
+const FORWARDABLE: &[ApiKey] = &[
+    ApiKey::CreateTopics,
+    ApiKey::DeleteTopics,
+    ApiKey::AlterConfigs,
+    ApiKey::CreatePartitions,
+    ApiKey::IncrementalAlterConfigs,
+    ApiKey::DescribeQuorum,
+    ApiKey::UpdateFeatures,
+    ApiKey::UnregisterBroker,
+];
+
+/// The table of a listener.
+pub fn table(kind: ListenerKind) -> &'static [Served] {
+    match kind {
+        ListenerKind::Broker => BROKER_APIS,
+        ListenerKind::Controller => CONTROLLER_APIS,
+    }
+}
+
+/// The stage of the request that begins at `bytes`; needs only the API key.
+pub fn stage_of(bytes: &[u8]) -> Stage {
+    const PRODUCE: [u8; 2] = (ApiKey::Produce as i16).to_be_bytes();
+    if bytes.starts_with(&PRODUCE) { Stage::Pipelined } else { Stage::Exclusive }
+}
+
+/// Starts the request in `frame` (without its length prefix). The future yields the encoded answer.
+/// Errors: the frame is not a request that `info`'s listener serves.
+pub fn start(
+    frame: Bytes,
+    info: &Rc<ConnectionInfo>,
+    services: &Rc<Services>,
+) -> Result<LocalFuture<'static, Answer>, DispatchError> {
+    let (key, version) = key_and_version(&frame)?;
+    let row = table(info.listener_kind)
+        .iter()
+        .find(|row| row.key as i16 == key)
+        .ok_or(DispatchError::Unserved { key })?;
+    if version < row.min || version > row.max {
+        return unsupported_version(frame, version, row, info.listener_kind);
+    }
+    let mut reader = Reader::new(frame);
+    let header = RequestHeader::decode(&mut reader, row.key.request_header_version(version))?;
+    let ctx = RequestContext {
+        services: Rc::clone(services),
+        connection: Rc::clone(info),
+        principal: info.principal.clone(),
+        version,
+        correlation_id: header.correlation_id,
+        client_id: header.client_id,
+    };
+    match info.listener_kind {
+        ListenerKind::Broker => start_on_broker(row.key, ctx, reader),
+        ListenerKind::Controller => start_on_controller(row.key, ctx, reader),
+    }
+}
+
+/// Starts a request that came in an Envelope, on behalf of `principal`. Errors: it is not one that the
+/// controller decides upon.
+pub fn start_forwarded(
+    data: Bytes,
+    principal: Principal,
+    outer: &RequestContext,
+) -> Result<LocalFuture<'static, Answer>, DispatchError> {
+    let (key, version) = key_and_version(&data)?;
+    let is_forwardable = |row: &&Served| row.key as i16 == key && FORWARDABLE.contains(&row.key);
+    let row = CONTROLLER_APIS.iter().find(is_forwardable).ok_or(DispatchError::Unserved { key })?;
+    if version < row.min || version > row.max {
+        return Err(DispatchError::UnsupportedVersion { name: row.key.name(), version, min: row.min, max: row.max });
+    }
+    let mut reader = Reader::new(data);
+    let header = RequestHeader::decode(&mut reader, row.key.request_header_version(version))?;
+    let ctx = RequestContext {
+        services: Rc::clone(&outer.services),
+        connection: Rc::clone(&outer.connection),
+        principal,
+        version,
+        correlation_id: header.correlation_id,
+        client_id: header.client_id,
+    };
+    start_on_controller(row.key, ctx, reader)
+}
+
+fn key_and_version(frame: &Bytes) -> Result<(i16, i16), DispatchError> {
+    let mut head = frame.clone();
+    if head.len() < 4 {
+        return Err(DispatchError::Decode(DecodeError::Truncated { needed: 4, remaining: head.len() }));
+    }
+    Ok((head.get_i16(), head.get_i16()))
+}
+
+/// ApiVersions of a version that we do not know is answered in version 0 with our ranges, so that a
+/// newer client can come down (KIP-511); everything else cannot be answered.
+fn unsupported_version(
+    frame: Bytes,
+    version: i16,
+    row: &Served,
+    kind: ListenerKind,
+) -> Result<LocalFuture<'static, Answer>, DispatchError> {
+    if row.key != ApiKey::ApiVersions || frame.len() < 8 {
+        return Err(DispatchError::UnsupportedVersion {
+            name: row.key.name(),
+            version,
+            min: row.min,
+            max: row.max,
+        });
+    }
+    let correlation_id = frame.slice(4..8).get_i32();
+    let response = api_versions::unsupported_version(kind);
+    let frame = frame::encode_response(ApiKey::ApiVersions, 0, correlation_id, &response);
+    Ok(Box::pin(async move { encoded(ApiKey::ApiVersions, 0, frame) }))
+}
+
+fn run<R, H, F, T>(
+    ctx: RequestContext,
+    mut reader: Reader,
+    handler: H,
+) -> Result<LocalFuture<'static, Answer>, DispatchError>
+where
+    R: Request + 'static,
+    H: FnOnce(RequestContext, R) -> F + 'static,
+    F: Future<Output = T> + 'static,
+    T: Into<Reply<R::Response>>,
+{
+    let (version, correlation_id) = (ctx.version, ctx.correlation_id);
+    let request = R::decode(&mut reader, version)?;
+    Ok(Box::pin(async move {
+        match handler(ctx, request).await.into() {
+            Reply::Send(response) => {
+                encoded(R::KEY, version, frame::encode_response(R::KEY, version, correlation_id, &response))
+            }
+            Reply::Silent => Answer::Nothing,
+            Reply::Close => Answer::Close,
+        }
+    }))
+}
+
+/// A response that its schema refuses is a defect of a handler; the peer gets a closed connection
+/// instead of wrong bytes.
+fn encoded(key: ApiKey, version: i16, frame: Result<Frame, EncodeError>) -> Answer {
+    match frame {
+        Ok(frame) => Answer::Frame(frame),
+        Err(error) => {
+            tracing::error!(api = key.name(), version, %error, "response cannot be encoded; closing the connection");
+            Answer::Close
+        }
+    }
+}
