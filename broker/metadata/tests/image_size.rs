@@ -4,6 +4,7 @@
 //!
 //! `cargo test --release -p ottla-broker-metadata --test image_size -- --nocapture`
 
+#![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(
     unsafe_code,
     reason = "a counting allocator is the only way to know what an image weighs"
