@@ -5,11 +5,11 @@
 
 use bytes::Bytes;
 
-use super::batch::{
+use super::compression::{Compression, compress};
+use super::header::{
     Attributes, BATCH_OVERHEAD, BatchHeader, HEADER_LEN, NO_PARTITION_LEADER_EPOCH,
     NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP, TimestampType,
 };
-use super::compression::{Compression, compress};
 use super::varint::{len_i32, len_i64, write_i32, write_i64};
 
 /// Identity of an idempotent producer in a batch.

@@ -246,7 +246,12 @@ impl<'a> Decompressor<'a> {
         Ok(read)
     }
 
-    fn over_budget(&self) -> DecompressError {
+    /// Bytes that the budget still allows.
+    pub(super) fn left(&self) -> usize {
+        self.left
+    }
+
+    pub(super) fn over_budget(&self) -> DecompressError {
         DecompressError::OverBudget {
             bytes_max: self.bytes_max,
         }

@@ -7,8 +7,8 @@
 
 use bytes::Bytes;
 
-use super::batch::NO_SEQUENCE;
 use super::builder::{BatchBuilder, BatchOptions, Producer};
+use super::header::NO_SEQUENCE;
 use super::record::Record;
 
 /// What a control record says.

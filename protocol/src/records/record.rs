@@ -8,14 +8,14 @@
 //! Headers are a list: order and duplicates are the producer's. Header keys should be UTF-8, but nothing forces a
 //! producer, so they stay bytes here.
 //!
-//! Two readers share one parser: `RecordIter` over records that lie in memory, `RecordStream` over a batch that is
-//! decompressed piece by piece. Invariant: a yielded record was parsed to its last byte, so its headers cannot
+//! Two readers share this parser: `RecordIter` over records that lie in memory, `RecordStream` (`stream`) over a batch
+//! that is decompressed piece by piece. Invariant: a yielded record was parsed to its last byte, so its headers cannot
 //! fail. Not here: rules about what a record may hold (`validate`).
 
 use bytes::Bytes;
 
-use super::batch::{BatchHeader, TimestampType, sequence_plus};
-use super::compression::{Codec, DecompressError, Decompressor, decompress};
+use super::compression::{Codec, DecompressError, decompress};
+use super::header::{BatchHeader, TimestampType, sequence_plus};
 use super::varint::{read_i32, read_i64};
 
 // attributes, timestampDelta, offsetDelta, keyLength, valueLength, headerCount: a byte each at least.
@@ -161,16 +161,16 @@ impl std::fmt::Debug for Headers<'_> {
 
 /// What the records of one batch have in common.
 #[derive(Debug, Clone, Copy)]
-struct Base {
+pub(super) struct Base {
     offset: i64,
     sequence: i32,
     timestamp: i64,
     append_time: Option<i64>,
-    declared: i32,
+    pub(super) declared: i32,
 }
 
 impl Base {
-    fn of(header: &BatchHeader) -> Self {
+    pub(super) fn of(header: &BatchHeader) -> Self {
         let append_time = header.attributes.timestamp_type() == TimestampType::LogAppendTime;
         Self {
             offset: header.base_offset,
@@ -182,7 +182,11 @@ impl Base {
     }
 
     /// Parses the record whose body (after the length) is `body`.
-    fn record<'a>(&self, body: &'a [u8], size: usize) -> Result<Record<'a>, RecordFault> {
+    pub(super) fn record<'a>(
+        &self,
+        body: &'a [u8],
+        size: usize,
+    ) -> Result<Record<'a>, RecordFault> {
         let (_, rest) = body.split_first().ok_or(RecordFault::Length)?;
         let (timestamp_delta, rest) = read_i64(rest).ok_or(RecordFault::Delta)?;
         let (offset_delta, rest) = read_i32(rest).ok_or(RecordFault::Delta)?;
@@ -299,13 +303,13 @@ impl<'a> Iterator for RecordIter<'a> {
     }
 }
 
-fn body_len(len: i32) -> Option<usize> {
+pub(super) fn body_len(len: i32) -> Option<usize> {
     usize::try_from(len)
         .ok()
         .filter(|&len| len >= RECORD_BODY_MIN)
 }
 
-fn check_end(declared: i32, nothing_left: bool) -> Result<(), RecordError> {
+pub(super) fn check_end(declared: i32, nothing_left: bool) -> Result<(), RecordError> {
     if declared < 0 {
         return Err(RecordError::NegativeCount { declared });
     }
@@ -367,146 +371,6 @@ impl<'a> IntoIterator for &'a BatchRecords {
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
-    }
-}
-
-/// Records of a batch one at a time; the memory held is one record and one piece of decompressed bytes.
-/// Each record borrows from the stream, so it is used before the next one is read.
-pub struct RecordStream<'a> {
-    base: Base,
-    source: Source<'a>,
-    index: i32,
-}
-
-enum Source<'a> {
-    Memory(&'a [u8]),
-    Compressed(Pieces<'a>),
-}
-
-impl<'a> RecordStream<'a> {
-    pub(super) fn new(
-        header: &BatchHeader,
-        body: &'a [u8],
-        bytes_max: usize,
-    ) -> Result<Self, DecompressError> {
-        let source = match header.codec() {
-            Codec::None => Source::Memory(body),
-            _ if header.record_count == 0 && body.is_empty() => Source::Memory(body),
-            codec => Source::Compressed(Pieces::new(Decompressor::new(codec, body, bytes_max)?)),
-        };
-        Ok(Self {
-            base: Base::of(header),
-            source,
-            index: 0,
-        })
-    }
-
-    /// The next record; `None` when exactly the declared number was read and nothing follows.
-    /// After an error the stream is not to be used again.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "the record borrows from the stream, which Iterator cannot say"
-    )]
-    pub fn next(&mut self) -> Result<Option<Record<'_>>, RecordError> {
-        let Self {
-            base,
-            source,
-            index,
-        } = self;
-        if *index >= base.declared {
-            let nothing_left = match source {
-                Source::Memory(rest) => rest.is_empty(),
-                Source::Compressed(pieces) => pieces.ensure(1)?.is_empty(),
-            };
-            check_end(base.declared, nothing_left)?;
-            return Ok(None);
-        }
-        let malformed = |fault| RecordError::Malformed {
-            index: *index,
-            fault,
-        };
-        let available = match source {
-            Source::Memory(rest) => rest,
-            Source::Compressed(pieces) => pieces.ensure(5)?,
-        };
-        if available.is_empty() {
-            return Err(RecordError::Missing {
-                declared: base.declared,
-                found: *index,
-            });
-        }
-        let (len, after) = read_i32(available).ok_or(malformed(RecordFault::Length))?;
-        let prefix = available.len() - after.len();
-        let size = prefix + body_len(len).ok_or(malformed(RecordFault::Length))?;
-        let whole = match source {
-            Source::Memory(rest) => {
-                let (whole, after) = rest
-                    .split_at_checked(size)
-                    .ok_or(malformed(RecordFault::Length))?;
-                *rest = after;
-                whole
-            }
-            Source::Compressed(pieces) => {
-                pieces.take(size)?.ok_or(malformed(RecordFault::Length))?
-            }
-        };
-        let record = base.record(&whole[prefix..], size).map_err(malformed)?;
-        *index += 1;
-        Ok(Some(record))
-    }
-}
-
-/// A sliding window over decompressed bytes. Grows as bytes arrive, never by what a record declares.
-struct Pieces<'a> {
-    decompressor: Decompressor<'a>,
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
-    ended: bool,
-}
-
-// Large enough that a read costs little beside the decompression of what it returns.
-const PIECE: usize = 32 * 1024;
-
-impl<'a> Pieces<'a> {
-    fn new(decompressor: Decompressor<'a>) -> Self {
-        Self {
-            decompressor,
-            buffer: Vec::new(),
-            start: 0,
-            end: 0,
-            ended: false,
-        }
-    }
-
-    /// The bytes at hand, at least `want` unless the stream ends before.
-    fn ensure(&mut self, want: usize) -> Result<&[u8], DecompressError> {
-        while self.end - self.start < want && !self.ended {
-            if self.start > 0 && self.end + PIECE > self.buffer.len() {
-                self.buffer.copy_within(self.start..self.end, 0);
-                self.end -= self.start;
-                self.start = 0;
-            }
-            if self.end + PIECE > self.buffer.len() {
-                // Doubling, so that one huge record is moved a few times only.
-                let len = (self.buffer.len() * 2).max(self.end + PIECE);
-                self.buffer.resize(len, 0);
-            }
-            let read = self.decompressor.read(&mut self.buffer[self.end..])?;
-            self.end += read;
-            self.ended = read == 0;
-        }
-        Ok(&self.buffer[self.start..self.end])
-    }
-
-    /// Exactly `len` bytes, consumed; `None` when the stream ends before.
-    fn take(&mut self, len: usize) -> Result<Option<&[u8]>, DecompressError> {
-        if self.ensure(len)?.len() < len {
-            return Ok(None);
-        }
-        let from = self.start;
-        self.start += len;
-        Ok(Some(&self.buffer[from..from + len]))
     }
 }
 

@@ -11,9 +11,10 @@ use bytes::Bytes;
 
 use crate::ErrorCode;
 
-use super::batch::{BatchError, BatchHeader, BatchView, NO_TIMESTAMP, TimestampType, batches};
+use super::batch::{BatchView, batches};
 use super::builder::recompressed;
 use super::compression::{Codec, Compression, DecompressError};
+use super::header::{BatchError, BatchHeader, NO_TIMESTAMP, TimestampType};
 use super::record::{Record, RecordError};
 
 /// What the topic and the request version ask for.
@@ -29,8 +30,8 @@ pub struct Rules {
     pub compression: Option<Compression>,
     /// False for Produce below 7, which knows no zstd.
     pub zstd_allowed: bool,
-    /// Most bytes a batch may have decompressed. Bounds time; memory stays at one record beside it (or at the
-    /// batch, when it is recompressed).
+    /// Most bytes a batch may have decompressed. Bounds time, and memory: one record at a time is held, or all of
+    /// them when they are recompressed.
     pub decompressed_bytes_max: usize,
 }
 

@@ -1,11 +1,11 @@
-//! Tests of `batch`: the header byte by byte, patching, splitting.
+//! Tests of `header` and `batch`: the header byte by byte, patching, splitting.
 
 use bytes::Bytes;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::*;
-use crate::records::{BatchBuilder, BatchOptions, Producer};
+use crate::records::{BatchBuilder, BatchOptions, Codec, Producer, sequence_plus};
 
 fn sample() -> Bytes {
     let mut builder = BatchBuilder::new(BatchOptions {

@@ -1,11 +1,11 @@
-//! Tests of `record`: what is read, and that nothing hostile is believed. Both readers must agree on everything.
+//! Tests of `record` and `stream`: what is read, and that nothing hostile is believed. Both readers must agree on everything.
 
 use bytes::Bytes;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::*;
-use crate::records::{BatchBuilder, BatchOptions, BatchView};
+use crate::records::{BatchBuilder, BatchOptions, BatchView, RecordStream};
 
 const BUDGET: usize = 1 << 20;
 
