@@ -48,6 +48,8 @@ pub struct Cursor<'a> {
     file: File,
     position: u64,
     end: u64,
+    /// No batch from this offset on is looked at.
+    until: i64,
     piece: Bytes,
     /// Where `position` lies in `piece`.
     at: usize,
@@ -63,6 +65,7 @@ impl<'a> Cursor<'a> {
             file,
             position,
             end,
+            until: i64::MAX,
             piece: Bytes::new(),
             at: 0,
             read_bytes: READ_AHEAD,
@@ -72,6 +75,12 @@ impl<'a> Cursor<'a> {
     /// Reads in pieces of this size instead.
     pub fn reading(mut self, bytes: usize) -> Self {
         self.read_bytes = bytes;
+        self
+    }
+
+    /// Ends before the batch that begins at this offset, or behind it: what is there may not be in the file yet.
+    pub fn until(mut self, offset: i64) -> Self {
+        self.until = offset;
         self
     }
 
@@ -89,7 +98,7 @@ impl<'a> Cursor<'a> {
         if at + header.size() as u64 > self.end {
             return Err(self.torn(header.size()));
         }
-        self.skip(header.size());
+        self.pass(&header);
         Ok(Some((at, header)))
     }
 
@@ -106,7 +115,7 @@ impl<'a> Cursor<'a> {
         }
         let batch = BatchView::new(self.piece.slice(range.clone()))
             .map_err(|what| WalkError::Bad { position, what })?;
-        self.skip(size);
+        self.pass(&header);
         Ok(Some(Found {
             position,
             batch,
@@ -141,9 +150,12 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn skip(&mut self, size: usize) {
-        self.position += size as u64;
-        self.at = (self.at + size).min(self.piece.len());
+    fn pass(&mut self, header: &BatchHeader) {
+        self.position += header.size() as u64;
+        self.at = (self.at + header.size()).min(self.piece.len());
+        if header.next_offset() >= self.until {
+            self.end = self.position;
+        }
     }
 
     /// Has at least `len` bytes at the position, or all there are.

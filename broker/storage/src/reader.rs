@@ -145,6 +145,7 @@ impl Segments {
             position,
             u64::from(segment.len),
         )
+        .until(self.written_end)
     }
 
     fn failed(&self, segment: &Segment, error: WalkError) -> ReadError {

@@ -80,6 +80,9 @@ impl LogReader {
             .before_time(segment, timestamp)
             .await?
             .unwrap_or(segment.base_offset);
+        if after >= self.segments.written_end {
+            return Ok(None);
+        }
         let position = self
             .segments
             .position_of(segment, after.max(self.log_start))
