@@ -30,6 +30,9 @@ use crate::rt::{Instant, Rt};
 /// Records of a long decision per batch; Kafka's limit.
 const RECORDS_PER_BATCH_MAX: usize = 10_000;
 
+/// First version of DescribeQuorum that knows directory ids and listeners (KIP-853).
+const DIRECTORY_IDS_SINCE: i16 = 2;
+
 /// What the loop needs from the start of the process.
 pub struct ActiveConfig {
     /// The controller's own settings.
@@ -204,8 +207,8 @@ impl Active {
                 let decision = self.controller.allocate_producer_ids(&request);
                 self.settle(&request, decision, reply);
             }
-            Command::DescribeQuorum(_, request, reply) => {
-                let response = self.describe_quorum(&request);
+            Command::DescribeQuorum(caller, request, reply) => {
+                let response = self.describe_quorum(&request, caller.version);
                 // The asker may have gone.
                 let _ = reply.send(response);
             }
@@ -379,7 +382,9 @@ impl Active {
         }
     }
 
-    fn describe_quorum(&self, request: &DescribeQuorumRequest) -> DescribeQuorumResponse {
+    fn describe_quorum(&self, request: &DescribeQuorumRequest, version: i16) -> DescribeQuorumResponse {
+        let has_directories = version >= DIRECTORY_IDS_SINCE;
+        let directory = |id: Uuid| if has_directories { id } else { Uuid::ZERO };
         let asks_for_metadata = request.topics.iter().any(|topic| {
             topic.topic_name == *super::METADATA_TOPIC && topic.partitions.iter().any(|partition| partition.partition_index == 0)
         });
@@ -390,7 +395,7 @@ impl Active {
         let now_ms = self.rt.wall_clock_ms();
         let me = describe_quorum_response::ReplicaState {
             replica_id: self.options.node_id,
-            replica_directory_id: self.raft.voters().get(self.options.node_id).map_or(Uuid::ZERO, |voter| voter.directory_id),
+            replica_directory_id: directory(self.raft.voters().get(self.options.node_id).map_or(Uuid::ZERO, |voter| voter.directory_id)),
             log_end_offset: end,
             last_fetch_timestamp: now_ms,
             last_caught_up_timestamp: now_ms,
@@ -398,7 +403,7 @@ impl Active {
         };
         let observers = self.observers.iter().map(|(key, observer)| describe_quorum_response::ReplicaState {
             replica_id: key.id,
-            replica_directory_id: key.directory_id,
+            replica_directory_id: directory(key.directory_id),
             log_end_offset: observer.fetch_offset,
             last_fetch_timestamp: observer.last_fetch_ms,
             last_caught_up_timestamp: observer.last_caught_up_ms,
@@ -429,7 +434,7 @@ impl Active {
                 partitions: vec![partition],
                 ..Default::default()
             }],
-            nodes: nodes.collect(),
+            nodes: if has_directories { nodes.collect() } else { Vec::new() },
             ..Default::default()
         }
     }

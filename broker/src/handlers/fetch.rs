@@ -19,6 +19,11 @@ use crate::partition::{
 use crate::server::RequestContext;
 use crate::server::fetch_sessions::{Sent, SessionFetch, TopicRef, Wanted};
 
+/// First version whose response can tell who leads.
+const LEADER_HINT_SINCE: i16 = 12;
+/// First version whose response can tell where the leader is (KIP-951).
+const NODE_ENDPOINTS_SINCE: i16 = 16;
+
 /// Fetch, versions 4–18, for consumers.
 ///
 /// Behaviour: answers at once when `min_bytes` are there or a partition has an error, else when they
@@ -221,7 +226,7 @@ fn refused(
         records: Some(Records::Parts(Vec::new())),
         ..Default::default()
     };
-    if ctx.version < 12 || !wants_leader_hint(error_code) {
+    if ctx.version < LEADER_HINT_SINCE || !wants_leader_hint(error_code) {
         return data;
     }
     let topic = match &wanted.topic {
@@ -234,7 +239,9 @@ fn refused(
             leader_epoch: partition.leader_epoch,
             ..Default::default()
         };
-        add_endpoint(ctx, image, partition.leader, endpoints);
+        if ctx.version >= NODE_ENDPOINTS_SINCE {
+            add_endpoint(ctx, image, partition.leader, endpoints);
+        }
     }
     data
 }

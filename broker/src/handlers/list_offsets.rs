@@ -12,6 +12,8 @@ use crate::auth::{Operation, Resource};
 use crate::partition::{OffsetAnswer, OffsetAt, OffsetQuery, Request};
 use crate::server::RequestContext;
 
+/// First version that can tell the leader epoch of an offset (KIP-320).
+const LEADER_EPOCHS_SINCE: i16 = 4;
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
@@ -33,7 +35,7 @@ pub async fn list_offsets(ctx: RequestContext, request: ListOffsetsRequest) -> L
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in &topic.partitions {
             let found = find(&ctx, &image, topic, partition).await;
-            partitions.push(answer(partition.partition_index, found));
+            partitions.push(answer(ctx.version, partition.partition_index, found));
         }
         response.topics.push(ListOffsetsTopicResponse { name: topic.name.clone(), partitions, ..Default::default() });
     }
@@ -94,7 +96,7 @@ async fn find(
     }
 }
 
-fn answer(partition_index: i32, found: Result<Found, ErrorCode>) -> ListOffsetsPartitionResponse {
+fn answer(version: i16, partition_index: i32, found: Result<Found, ErrorCode>) -> ListOffsetsPartitionResponse {
     let (error_code, found) = match found {
         Ok(found) => (ErrorCode::NONE, found),
         Err(code) => (code, NOTHING),
@@ -104,7 +106,7 @@ fn answer(partition_index: i32, found: Result<Found, ErrorCode>) -> ListOffsetsP
         error_code,
         timestamp: found.timestamp,
         offset: found.offset,
-        leader_epoch: found.leader_epoch,
+        leader_epoch: if version >= LEADER_EPOCHS_SINCE { found.leader_epoch } else { -1 },
         ..Default::default()
     }
 }

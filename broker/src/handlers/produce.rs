@@ -22,6 +22,8 @@ use crate::topic_names;
 
 /// First version that names topics by id (KIP-516).
 const TOPIC_IDS_SINCE: i16 = 13;
+/// First version whose response can tell who leads (KIP-951).
+const LEADER_HINT_SINCE: i16 = 10;
 
 /// Produce, versions 3–13.
 ///
@@ -217,7 +219,7 @@ fn partition_response(
                 log_start_offset: -1,
                 ..Default::default()
             };
-            if ctx.version >= 10 && wants_leader_hint(refusal.code) {
+            if ctx.version >= LEADER_HINT_SINCE && wants_leader_hint(refusal.code) {
                 let topic = image.topic_by_id(id).or_else(|| image.topic(name));
                 if let Some(partition) = topic.and_then(|topic| topic.partition(answer.index)) {
                     response.current_leader = LeaderIdAndEpoch {

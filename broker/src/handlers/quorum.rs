@@ -1,7 +1,7 @@
 //! What only the controller's port serves: the metadata log for other nodes, and what brokers tell the
 //! controller.
 //!
-//! Versions: Fetch 4–18 (of the metadata log) · Envelope 0 · BrokerRegistration 0–4 ·
+//! Versions: Fetch 12–18 (of the metadata log) · Envelope 0 · BrokerRegistration 0–4 ·
 //! BrokerHeartbeat 0–2 · AllocateProducerIds 0.
 
 use std::time::Duration;
@@ -30,6 +30,8 @@ use crate::server::dispatch::{self, Answer};
 
 /// First version that names topics by id.
 const TOPIC_IDS_SINCE: i16 = 13;
+/// First version whose response can tell where the leader is.
+const NODE_ENDPOINTS_SINCE: i16 = 16;
 /// Longest wait of a fetch; a leader that has nothing to say must still be heard of.
 const WAIT_MAX_MS: u64 = 500;
 
@@ -65,7 +67,7 @@ pub async fn fetch(ctx: RequestContext, request: FetchRequest) -> FetchResponse 
         if ctx.version >= TOPIC_IDS_SINCE { (Default::default(), METADATA_PARTITION.topic) } else { (METADATA_TOPIC.into(), Uuid::ZERO) };
     FetchResponse {
         responses: vec![FetchableTopicResponse { topic, topic_id, partitions: vec![data], ..Default::default() }],
-        node_endpoints: leader_endpoint(&ctx, judgement.leader_id),
+        node_endpoints: if ctx.version >= NODE_ENDPOINTS_SINCE { leader_endpoint(&ctx, judgement.leader_id) } else { Vec::new() },
         ..Default::default()
     }
 }

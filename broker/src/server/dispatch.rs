@@ -162,7 +162,7 @@ served! {
 served! {
     /// What controller listeners serve.
     CONTROLLER_APIS, start_on_controller:
-    Fetch 4..=18 Exclusive => quorum::fetch;
+    Fetch 12..=18 Exclusive => quorum::fetch;
     ApiVersions 0..=4 Exclusive => api_versions::api_versions;
     CreateTopics 2..=7 Exclusive => forwarded::create_topics;
     DeleteTopics 1..=6 Exclusive => forwarded::delete_topics;
