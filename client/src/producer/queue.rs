@@ -59,6 +59,9 @@ pub(crate) struct PartitionQueue {
     /// Request number and batch, in the order of sending.
     in_flight: VecDeque<(u64, Batch)>,
     next_sequence: i32,
+    /// The broker has taken a batch under the present identity. Before that it would take any sequence number as a beginning, so a
+    /// second batch must not overtake the first.
+    begun: bool,
     /// Not before this time, after an attempt that failed.
     not_before: Duration,
 }
@@ -84,6 +87,7 @@ impl PartitionQueue {
             ready: VecDeque::new(),
             in_flight: VecDeque::new(),
             next_sequence: 0,
+            begun: false,
             not_before: Duration::ZERO,
         }
     }
@@ -164,7 +168,8 @@ impl PartitionQueue {
         now: Duration,
         flushing: bool,
     ) -> Option<Batch> {
-        if now < self.not_before || self.in_flight.len() >= rules.in_flight_max {
+        let in_flight_max = if self.begun { rules.in_flight_max } else { 1 };
+        if now < self.not_before || self.in_flight.len() >= in_flight_max {
             return None;
         }
         let comes_back = self.ready.front().is_some_and(|batch| batch.attempts > 0);
@@ -229,6 +234,7 @@ impl PartitionQueue {
                 base_offset,
                 append_time,
             } => {
+                self.begun = true;
                 let released = batch.deliver(&self.topic, self.partition, base_offset, append_time);
                 After {
                     released,
@@ -385,6 +391,7 @@ impl PartitionQueue {
                 .to_owned(),
         );
         self.next_sequence = 0;
+        self.begun = false;
         let mut released = 0;
         for mut batch in std::mem::take(&mut self.ready) {
             if batch.in_doubt {
