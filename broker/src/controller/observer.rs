@@ -105,6 +105,8 @@ impl Observer {
         loop {
             match self.round(&mut connection).await {
                 Ok(()) => complained = false,
+                // The owner of the log is gone: this node stops.
+                Err(RoundError::Log(PartitionError::Stopping)) => return,
                 Err(error) => {
                     connection = None;
                     if !std::mem::replace(&mut complained, true) {

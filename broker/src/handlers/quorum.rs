@@ -30,6 +30,8 @@ use crate::server::dispatch::{self, Answer};
 
 /// First version that names topics by id.
 const TOPIC_IDS_SINCE: i16 = 13;
+/// First version in which a fetcher tells the high watermark that it knows.
+const HIGH_WATERMARK_SINCE: i16 = 18;
 /// First version whose response can tell where the leader is.
 const NODE_ENDPOINTS_SINCE: i16 = 16;
 /// Longest wait of a fetch; a leader that has nothing to say must still be heard of.
@@ -101,7 +103,10 @@ async fn answer(ctx: &RequestContext, request: &FetchRequest, wanted: &FetchPart
 }
 
 async fn read(ctx: &RequestContext, request: &FetchRequest, wanted: &FetchPartition, data: &mut PartitionData) {
-    let wait = Duration::from_millis((request.max_wait_ms.max(0) as u64).min(WAIT_MAX_MS));
+    // A fetcher that does not know how far the log is committed is told at once (KIP-1166).
+    let has_news = ctx.version >= HIGH_WATERMARK_SINCE && wanted.high_watermark < data.high_watermark;
+    let wait_ms = if has_news { 0 } else { (request.max_wait_ms.max(0) as u64).min(WAIT_MAX_MS) };
+    let wait = Duration::from_millis(wait_ms);
     let want = FetchWant {
         partition: METADATA_PARTITION,
         from: wanted.fetch_offset,
