@@ -1,6 +1,7 @@
 //! The coordinator as a script: request lines in, replies and records out. `Script::run` plays the shell: it appends, and commits at
 //! once unless told to `hold`. Member ids are shown as `client#n`, where n counts the requests.
 
+mod fixture;
 mod joining;
 mod loading;
 mod offsets;
