@@ -22,7 +22,8 @@ const PURE: &[(&str, &[&str])] = &[
         ],
     ),
     ("ottla-settings", &["thiserror"]),
-    ("ottla-broker-raft", &["bytes", "thiserror"]),
+    // Kafka's quorum-state is a JSON text.
+    ("ottla-broker-raft", &["bytes", "serde_json", "thiserror"]),
     ("ottla-broker-metadata", &["bytes", "thiserror"]),
     ("ottla-broker-group", &["bytes", "thiserror"]),
     ("ottla-operator-plan", &["serde", "serde_json", "thiserror"]),
