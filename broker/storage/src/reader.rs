@@ -135,17 +135,16 @@ impl Segments {
         kind.path(&self.dir, segment.base_offset)
     }
 
-    /// Walks a segment's batches from a position. Segments may be read while they are written, but only below `written_end`.
+    /// Walks a segment's batches from a position, as far as they are written: behind that there may be nothing yet.
     fn walk(&self, segment: &Segment, position: u64) -> Cursor<'_> {
         let file = File::new(self.path(segment, SegmentFile::Log), OpenMode::Read);
-        Cursor::new(
-            &*self.disk,
-            Lane::Any,
-            file,
-            position,
-            u64::from(segment.len),
-        )
-        .until(self.written_end)
+        let is_written = segment.base_offset < self.written_end;
+        let end = if is_written {
+            u64::from(segment.len)
+        } else {
+            position
+        };
+        Cursor::new(&*self.disk, Lane::Any, file, position, end).until(self.written_end)
     }
 
     fn failed(&self, segment: &Segment, error: WalkError) -> ReadError {

@@ -90,9 +90,6 @@ impl LogReader {
         let failed = |error| self.segments.failed(segment, error);
         let mut cursor = self.segments.walk(segment, position);
         while let Some(header) = cursor.peek().await.map_err(failed)? {
-            if header.next_offset() > self.segments.written_end {
-                return Ok(None);
-            }
             if header.max_timestamp < timestamp || header.last_offset() < self.log_start {
                 cursor.next_header().await.map_err(failed)?;
                 continue;
@@ -169,7 +166,7 @@ impl LogReader {
         let mut cursor = self.segments.walk(segment, position);
         let (mut best, mut found) = (best, None);
         while let Some(header) = cursor.peek().await.map_err(failed)? {
-            if header.next_offset() > upper.min(self.segments.written_end) {
+            if header.next_offset() > upper {
                 break;
             }
             if header.max_timestamp <= best || header.last_offset() < self.log_start {
