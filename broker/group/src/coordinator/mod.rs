@@ -3,25 +3,21 @@
 //! Invariant: durable state changes in `replay` only. A decision's records are replayed when the shell says that they are in the log
 //! (`appended`), and nothing else may be decided in between; so each decision sees all records before its own, as replay would.
 
-use crate::call::{AppendId, Call, ListFilter, Now, Output, Reply, Request, Response, Ticket};
-use crate::classic::{ClassicGroup, Effect, Step, describe_absent, from_unknown_group};
+mod errors;
+mod expiry;
+mod requests;
+
+use crate::call::{AppendId, Call, Now, Output, Reply, Request};
+use crate::classic::{ClassicGroup, Effect, Step};
 use crate::config::GroupConfig;
 use crate::in_flight::{AfterCommit, InFlights};
-use crate::offsets::{self, Offsets};
-use crate::record::{self, Entry, Record, RecordError, Replayed, STRING_MAX};
+use crate::offsets::Offsets;
+use crate::record::{self, Entry, Record, RecordError, Replayed};
 use crate::timers::{Timer, Timers};
 use bytes::Bytes;
-use ottla_protocol::messages::delete_groups_response::DeletableGroupResult;
-use ottla_protocol::messages::heartbeat_response::HeartbeatResponse;
-use ottla_protocol::messages::join_group_request::JoinGroupRequest;
-use ottla_protocol::messages::list_groups_response::ListedGroup;
-use ottla_protocol::messages::offset_commit_request::OffsetCommitRequest;
-use ottla_protocol::messages::sync_group_response::SyncGroupResponse;
+use errors::{error_for_client, error_of_group_write};
 use ottla_protocol::{ErrorCode, Str, Uuid};
 use std::collections::{BTreeMap, VecDeque};
-
-/// Records per append where many groups are touched at once; far below any `max.message.bytes`.
-const RECORDS_PER_APPEND_MAX: usize = 1000;
 
 /// A topic that the metadata says is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -279,10 +275,7 @@ impl Coordinator {
     /// Topics are gone: so are their committed offsets.
     pub fn topics_deleted(&mut self, topics: &[DeletedTopic], now: Now, out: &mut Vec<Output>) {
         let mut effects = Vec::new();
-        append_in_parts(
-            offsets::decide_topics_deleted(&self.offsets, topics),
-            &mut effects,
-        );
+        self.drop_topics(topics, &mut effects);
         self.emit(effects, now, out);
     }
 
@@ -322,242 +315,6 @@ impl Coordinator {
             .collect()
     }
 
-    /// Errors that need no look at the group.
-    fn refusal(&self, call: &Call, request: &Request) -> Option<ErrorCode> {
-        if !self.started {
-            return Some(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
-        }
-        let too_long = |text: &Str| text.len() > STRING_MAX;
-        if let Some(group_id) = request.group_id()
-            && (too_long(group_id) || (group_id.is_empty() && !request.allows_empty_group_id()))
-        {
-            return Some(ErrorCode::INVALID_GROUP_ID);
-        }
-        match request {
-            Request::Join(join) => {
-                let sessions =
-                    self.config.session_timeout_min_ms..=self.config.session_timeout_max_ms;
-                let names = join.protocols.iter().map(|protocol| &protocol.name);
-                let texts = [&join.protocol_type, &call.client_id, &call.client_host];
-                if names
-                    .chain(texts)
-                    .chain(&join.group_instance_id)
-                    .any(too_long)
-                {
-                    return Some(ErrorCode::INVALID_REQUEST);
-                }
-                (!sessions.contains(&join.session_timeout_ms))
-                    .then_some(ErrorCode::INVALID_SESSION_TIMEOUT)
-            }
-            Request::OffsetCommit(commit) => commit
-                .topics
-                .iter()
-                .any(|topic| too_long(&topic.name))
-                .then_some(ErrorCode::INVALID_REQUEST),
-            _ => None,
-        }
-    }
-
-    fn dispatch(&mut self, call: &Call, request: Request, now: Now, effects: &mut Vec<Effect>) {
-        let reply = |response| {
-            Effect::Reply(Reply {
-                ticket: call.ticket,
-                response,
-            })
-        };
-        let unknown = ErrorCode::UNKNOWN_MEMBER_ID;
-        match request {
-            Request::Join(request) => self.join(call, &request, now, effects),
-            Request::Sync(request) => {
-                if !self.step_group(&request.group_id, now, effects, |group, step| {
-                    group.sync(step, call, &request)
-                }) {
-                    effects.push(reply(Response::Sync(SyncGroupResponse {
-                        error_code: unknown,
-                        ..Default::default()
-                    })));
-                }
-            }
-            Request::Heartbeat(request) => {
-                if !self.step_group(&request.group_id, now, effects, |group, step| {
-                    group.heartbeat(step, call, &request)
-                }) {
-                    effects.push(reply(Response::Heartbeat(HeartbeatResponse {
-                        error_code: unknown,
-                        ..Default::default()
-                    })));
-                }
-            }
-            Request::Leave(request) => {
-                if !self.step_group(&request.group_id, now, effects, |group, step| {
-                    group.leave(step, call, &request)
-                }) {
-                    effects.push(reply(Response::Leave(from_unknown_group(
-                        call.version,
-                        &request,
-                    ))));
-                }
-            }
-            Request::OffsetCommit(request) => self.commit_offsets(call, &request, now, effects),
-            Request::OffsetFetch {
-                group,
-                require_stable,
-            } => {
-                let response = offsets::fetch(&self.offsets, &group, require_stable);
-                self.reply_to_read(
-                    &group.group_id,
-                    call.ticket,
-                    Response::OffsetFetch(response),
-                    now,
-                    effects,
-                );
-            }
-            Request::OffsetDelete(request) => {
-                let group = self.groups.get(&request.group_id);
-                let (records, response) = offsets::decide_delete(&self.offsets, group, &request);
-                append_and_reply(
-                    &request.group_id,
-                    records,
-                    call.ticket,
-                    Response::OffsetDelete(response),
-                    effects,
-                );
-            }
-            Request::Describe(group_id) => {
-                let described = match self.groups.get(&group_id) {
-                    Some(group) => group.describe(),
-                    None => describe_absent(call.version, &group_id),
-                };
-                effects.push(reply(Response::Describe(described)));
-            }
-            Request::DeleteGroup(group_id) => self.delete_group(call, group_id, effects),
-            Request::List(filter) => effects.push(reply(Response::List(Ok(self.list(&filter))))),
-        }
-    }
-
-    fn join(
-        &mut self,
-        call: &Call,
-        request: &JoinGroupRequest,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
-        if !self.groups.contains_key(&request.group_id) {
-            if !ClassicGroup::may_be_created_by(request) {
-                let response = Request::Join(request.clone()).refused(ErrorCode::UNKNOWN_MEMBER_ID);
-                return effects.push(Effect::Reply(Reply {
-                    ticket: call.ticket,
-                    response,
-                }));
-            }
-            self.group_or_new(&request.group_id);
-        }
-        self.step_group(&request.group_id, now, effects, |group, step| {
-            group.join(step, call, request)
-        });
-    }
-
-    fn commit_offsets(
-        &mut self,
-        call: &Call,
-        request: &OffsetCommitRequest,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
-        let (group_id, generation) = (&request.group_id, request.generation_id_or_member_epoch);
-        let verdict = match self.groups.get(group_id) {
-            Some(group) => group.may_commit(
-                &request.member_id,
-                request.group_instance_id.as_ref(),
-                generation,
-            ),
-            None if generation < 0 => Ok(()),
-            None if call.version >= 9 => Err(ErrorCode::GROUP_ID_NOT_FOUND),
-            None => Err(ErrorCode::ILLEGAL_GENERATION),
-        };
-        if let Err(error) = verdict {
-            let response = Request::OffsetCommit(request.clone()).refused(error);
-            return effects.push(Effect::Reply(Reply {
-                ticket: call.ticket,
-                response,
-            }));
-        }
-        // A commit is a sign of life.
-        self.step_group(group_id, now, effects, |group, step| {
-            group.restart_session(step, &request.member_id)
-        });
-        let (records, response) = offsets::decide_commit(request, now.wall_ms, &self.config);
-        append_and_reply(
-            group_id,
-            records,
-            call.ticket,
-            Response::OffsetCommit(response),
-            effects,
-        );
-    }
-
-    fn delete_group(&mut self, call: &Call, group_id: Str, effects: &mut Vec<Effect>) {
-        let error_code = match self.groups.get(&group_id) {
-            None => ErrorCode::GROUP_ID_NOT_FOUND,
-            Some(group) if !group.is_empty() => ErrorCode::NON_EMPTY_GROUP,
-            Some(_) => ErrorCode::NONE,
-        };
-        let mut records = Vec::new();
-        if error_code == ErrorCode::NONE {
-            records = offsets::decide_delete_all(&self.offsets, &group_id);
-            records.push(record::group_tombstone(&group_id));
-        }
-        let result = DeletableGroupResult {
-            group_id: group_id.clone(),
-            error_code,
-            ..Default::default()
-        };
-        append_and_reply(
-            &group_id,
-            records,
-            call.ticket,
-            Response::DeleteGroup(result),
-            effects,
-        );
-    }
-
-    fn list(&self, filter: &ListFilter) -> Vec<ListedGroup> {
-        self.groups
-            .values()
-            .filter_map(|group| group.list(filter))
-            .collect()
-    }
-
-    /// The periodic look for offsets, and then groups, whose time is over.
-    fn expire(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        self.timers.set(
-            Timer::Expiry,
-            now.monotonic_ms
-                .saturating_add(self.config.offsets_retention_check_interval_ms),
-        );
-        let mut records = Vec::new();
-        let mut shells = Vec::new();
-        for (group_id, group) in &self.groups {
-            let retention_ms = self.config.offsets_retention_ms;
-            let (expired, nothing_left) =
-                offsets::decide_expiry(&self.offsets, group_id, group, now.wall_ms, retention_ms);
-            let had_offsets = !expired.is_empty();
-            records.extend(expired);
-            if !nothing_left || !group.is_idle() {
-                continue;
-            }
-            if group.recorded().is_none() && !had_offsets {
-                shells.push(group_id.clone());
-            } else {
-                records.push(record::group_tombstone(group_id));
-            }
-        }
-        shells.iter().for_each(|group_id| {
-            self.groups.remove(group_id);
-        });
-        append_in_parts(records, effects);
-    }
-
     /// What follows when records are not in the log, or nobody knows whether they will be.
     fn conclude_failed(
         &mut self,
@@ -586,24 +343,6 @@ impl Coordinator {
                 .into_iter()
                 .map(|reply| Effect::Reply(fail(reply, error_of_group_write(error)))),
         );
-    }
-
-    /// A read that may have seen records which are not committed yet waits for them.
-    fn reply_to_read(
-        &mut self,
-        group: &Str,
-        ticket: Ticket,
-        response: Response,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
-        let deadline_ms = now
-            .monotonic_ms
-            .saturating_add(self.config.commit_timeout_ms);
-        let at_once =
-            self.in_flight
-                .wait_with_newest(group, Reply { ticket, response }, deadline_ms);
-        effects.extend(at_once.map(Effect::Reply));
     }
 
     /// Steps a group, if it is there.
@@ -664,70 +403,10 @@ impl Coordinator {
     }
 }
 
-fn append_and_reply(
-    group: &Str,
-    records: Vec<Record>,
-    ticket: Ticket,
-    response: Response,
-    effects: &mut Vec<Effect>,
-) {
-    let reply = Reply { ticket, response };
-    if records.is_empty() {
-        effects.push(Effect::Reply(reply));
-    } else {
-        effects.push(Effect::Append {
-            group: Some(group.clone()),
-            records,
-            after: AfterCommit::Reply(reply),
-        });
-    }
-}
-
-fn append_in_parts(mut records: Vec<Record>, effects: &mut Vec<Effect>) {
-    while !records.is_empty() {
-        let rest = records.split_off(records.len().min(RECORDS_PER_APPEND_MAX));
-        effects.push(Effect::Append {
-            group: None,
-            records,
-            after: AfterCommit::Nothing,
-        });
-        records = rest;
-    }
-}
-
 fn fail(reply: Reply, error: ErrorCode) -> Reply {
     Reply {
         ticket: reply.ticket,
         response: reply.response.failed(error),
-    }
-}
-
-/// What the log said, as a client of a group may hear it: retry, or look for the coordinator.
-fn error_for_client(response: &Response, error: ErrorCode) -> ErrorCode {
-    match (response, error) {
-        (
-            Response::OffsetCommit(_),
-            ErrorCode::MESSAGE_TOO_LARGE
-            | ErrorCode::RECORD_LIST_TOO_LARGE
-            | ErrorCode::INVALID_FETCH_SIZE,
-        ) => ErrorCode::INVALID_COMMIT_OFFSET_SIZE,
-        (_, error) => error_of_group_write(error),
-    }
-}
-
-fn error_of_group_write(error: ErrorCode) -> ErrorCode {
-    match error {
-        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
-        | ErrorCode::NOT_ENOUGH_REPLICAS
-        | ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND
-        | ErrorCode::REQUEST_TIMED_OUT => ErrorCode::COORDINATOR_NOT_AVAILABLE,
-        ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::KAFKA_STORAGE_ERROR => {
-            ErrorCode::NOT_COORDINATOR
-        }
-        ErrorCode::MESSAGE_TOO_LARGE
-        | ErrorCode::RECORD_LIST_TOO_LARGE
-        | ErrorCode::INVALID_FETCH_SIZE => ErrorCode::UNKNOWN_SERVER_ERROR,
-        other => other,
     }
 }
 
