@@ -35,14 +35,13 @@ pub struct BrokerConfig {
     pub roles: Roles,
     /// `listeners`: every socket to open, the controllers' too.
     pub listeners: Vec<Listener>,
-    /// What brokers are told of their listeners: `advertised.listeners` or `listeners`, without the controllers'. An
-    /// empty host stands for this host's name.
+    /// `advertised.listeners`, or `listeners`, without the controllers'. An empty host stands for this host's name.
     pub advertised: Vec<Listener>,
-    /// What controllers are told of their listeners, for a node that is one.
+    /// The same for the controllers' listeners, when this node is a controller.
     pub advertised_controllers: Vec<Listener>,
     /// `controller.listener.names`
     pub controller_listeners: Vec<String>,
-    /// The listener that brokers use among themselves.
+    /// `inter.broker.listener.name`, or the one that `security.inter.broker.protocol` names.
     pub inter_broker_listener: String,
     /// `controller.quorum.voters`; empty for a quorum that keeps its voters in the metadata log.
     pub voters: Vec<Voter>,

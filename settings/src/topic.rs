@@ -48,7 +48,7 @@ pub struct CleanupPolicy {
 pub struct TopicConfig {
     /// `cleanup.policy`
     pub cleanup: CleanupPolicy,
-    /// `compression.type` and levels
+    /// `compression.type`, `compression.gzip.level`, `compression.zstd.level`
     pub compression: CompressionType,
     /// `delete.retention.ms`
     pub delete_retention_ms: i64,

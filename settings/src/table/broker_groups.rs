@@ -6,7 +6,7 @@ rows! { Broker:
     Served   Int    "offsets.topic.num.partitions"               "50"                     [1..]                Static      High   Plain   "Partitions of __consumer_offsets; not to be changed later.";
     Served   Short  "offsets.topic.replication.factor"           "3"                      [1..]                Static      High   Plain   "Replicas of __consumer_offsets.";
     Served   Int    "offsets.topic.segment.bytes"                "104857600"              [1..]                Static      High   Bytes   "Segment size of __consumer_offsets; small ones load and compact sooner.";
-    Served   Int    "offsets.topic.compression.codec"            "0"                      []                   Static      High   Plain   "Codec of __consumer_offsets by number: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd.";
+    Accepted Int    "offsets.topic.compression.codec"            "0"                      []                   Static      High   Plain   "Codec of __consumer_offsets by number: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd.";
     Accepted Int    "offsets.load.buffer.size"                   "5242880"                [1..]                Static      High   Bytes   "Bytes read at a time when a coordinator loads.";
     Served   Int    "offsets.commit.timeout.ms"                  "5000"                   [1..]                Static      High   Ms      "How long a commit may wait for its replicas.";
     Served   Int    "offsets.retention.minutes"                  "10080"                  [1..]                Static      High   Minutes "How long offsets are kept after their group is empty or no longer subscribed.";

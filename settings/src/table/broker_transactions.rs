@@ -4,7 +4,7 @@ use crate::table::rows;
 
 rows! { Broker:
     Served             Int     "producer.id.expiration.ms"                                   "86400000"  [1..]      ClusterWide Low    Ms    "How long a partition remembers an idle producer.";
-    Served             Int     "producer.id.expiration.check.interval.ms"                    "600000"    [1..]      Static      Low    Ms    internal true "How often idle producers are looked for.";
+    Accepted           Int     "producer.id.expiration.check.interval.ms"                    "600000"    [1..]      Static      Low    Ms    internal true "How often idle producers are looked for.";
     Accepted           Int     "transaction.max.timeout.ms"                                  "900000"    [1..]      Static      High   Ms    "Longest transaction timeout a producer may ask for.";
     Accepted           Int     "transactional.id.expiration.ms"                              "604800000" [1..]      Static      High   Ms    "How long an unused transactional id is remembered.";
     Accepted           Int     "transaction.state.log.num.partitions"                        "50"        [1..]      Static      High   Plain "Partitions of __transaction_state; not to be changed later.";
