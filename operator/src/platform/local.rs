@@ -24,7 +24,7 @@ mod view;
 
 pub use folder::{ClusterFolder, clusters};
 pub use link::{Applied, Link, LinkError};
-pub use look::{look, observe_folder};
+pub use look::{declared_in, last_view, look, observe_folder};
 pub use memory::Declared;
 pub use process::own_program;
 pub use supervisor::{SuperviseError, supervise};

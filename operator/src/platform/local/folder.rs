@@ -111,6 +111,18 @@ impl ClusterFolder {
         self.broker(id).join("pid")
     }
 
+    /// Deletes what a supervisor left that was never told anything: a folder without a cluster.
+    pub fn remove_if_unused(&self) -> io::Result<()> {
+        if self.memory().exists() || self.declared().exists() {
+            return Ok(());
+        }
+        for file in [self.lock(), self.supervisor_log()] {
+            // Either may be missing; a folder that is not empty stays.
+            let _ = fs::remove_file(file);
+        }
+        fs::remove_dir(&self.path)
+    }
+
     /// Deletes the folder with all records in it. Errors: `InvalidInput` when it is none of ours.
     pub fn purge(&self) -> io::Result<()> {
         if !self.memory().is_file() {

@@ -7,7 +7,7 @@ use std::io;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use ottla_operator_plan::{Plan, Refusal};
+use ottla_operator_plan::{Observed, Refusal};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -100,11 +100,10 @@ impl Link {
         }
     }
 
-    /// What would follow from these manifests.
-    pub async fn plan(folder: &ClusterFolder, declared: Declared) -> Result<Plan, LinkError> {
-        let request = Request::Plan(Box::new(declared));
-        match Link::ask(folder, &request).await?.reply().await? {
-            Reply::Plan(plan) => Ok(*plan),
+    /// What the supervisor sees.
+    pub async fn observed(folder: &ClusterFolder) -> Result<Observed, LinkError> {
+        match Link::ask(folder, &Request::Observe).await?.reply().await? {
+            Reply::Observed(observed) => Ok(*observed),
             other => Err(unexpected(&other)),
         }
     }
@@ -126,15 +125,20 @@ impl Link {
         Ok(())
     }
 
-    /// A conversation that tells every change. With `holds`, the cluster is stopped when this is
-    /// dropped, however that happens.
-    pub async fn watch(folder: &ClusterFolder, holds: bool) -> Result<Link, LinkError> {
-        let request = if holds {
-            Request::Attach
-        } else {
-            Request::Watch
-        };
-        Link::ask(folder, &request).await
+    /// A conversation that tells every change.
+    pub async fn watch(folder: &ClusterFolder) -> Result<Link, LinkError> {
+        Link::ask(folder, &Request::Watch).await
+    }
+
+    /// The same, and the cluster is stopped when this is dropped, however that happens. None when
+    /// another one holds the cluster.
+    pub async fn hold(folder: &ClusterFolder) -> Result<Option<Link>, LinkError> {
+        let mut link = Link::ask(folder, &Request::Hold).await?;
+        match link.reply().await? {
+            Reply::Held(true) => Ok(Some(link)),
+            Reply::Held(false) => Ok(None),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// The next view; None when the supervisor ends on request.

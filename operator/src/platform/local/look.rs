@@ -53,6 +53,16 @@ pub async fn look(folder: &ClusterFolder, net: &NetRef) -> io::Result<Option<Vie
     Ok(Some(view))
 }
 
+/// The manifests that hold in a folder, if any ever did.
+pub fn declared_in(folder: &ClusterFolder) -> io::Result<Option<Declared>> {
+    read_json(&folder.declared())
+}
+
+/// The last view that a supervisor wrote.
+pub fn last_view(folder: &ClusterFolder) -> io::Result<Option<View>> {
+    read_json(&folder.status())
+}
+
 /// What a folder alone tells, for plans that are only shown. Nothing is asked of processes.
 pub fn observe_folder(folder: &ClusterFolder) -> io::Result<(Option<Declared>, Observed)> {
     let declared = read_json(&folder.declared())?;

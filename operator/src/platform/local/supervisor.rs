@@ -116,7 +116,7 @@ enum Event {
         plan: Rc<Plan>,
         result: Result<(), String>,
     },
-    /// Kafka was asked what brokers hold, for manifests that would take some away.
+    /// Kafka was asked what brokers hold, for somebody who wants to know what would become of it.
     Weighed(Asked, Option<KafkaSeen>),
 }
 
@@ -343,15 +343,7 @@ impl Supervisor {
                     self.weighed(asked, kafka);
                 }
             }
-            Request::Plan(declared) => {
-                let declared = self.next(declared);
-                let plan = plan(
-                    &declared.desired(),
-                    &self.observed,
-                    self.net.wall_clock_ms(),
-                );
-                asked.reply(Reply::Plan(Box::new(plan)));
-            }
+            Request::Observe => self.weigh(asked),
             Request::Stop => {
                 self.waiting_for_end.push(asked.sender());
                 self.stop();
@@ -361,7 +353,7 @@ impl Supervisor {
                 self.leaving = Some(Leaving::Released);
             }
             // The socket answers these itself, from the view.
-            Request::Status | Request::Watch | Request::Attach => {}
+            Request::Status | Request::Watch | Request::Hold => {}
         }
     }
 
@@ -378,13 +370,13 @@ impl Supervisor {
 
     /// Lets new manifests hold, unless they ask for what cannot be had.
     fn weighed(&mut self, asked: Asked, kafka: Option<KafkaSeen>) {
-        let Request::Apply(declared) = &asked.request else {
-            return;
-        };
-        let declared = self.next(declared);
         self.see();
         let mut observed = self.observed.clone();
         observed.kafka = kafka;
+        let Request::Apply(declared) = &asked.request else {
+            return asked.reply(Reply::Observed(Box::new(observed)));
+        };
+        let declared = self.next(declared);
         let plan = plan(&declared.desired(), &observed, self.net.wall_clock_ms());
         let blocked: Vec<String> = plan
             .steps

@@ -1,7 +1,7 @@
 //! What is said over a supervisor's socket: one request a connection, as a line of JSON, answered
 //! by one line, or by one at every change.
 
-use ottla_operator_plan::{Plan, Refusal};
+use ottla_operator_plan::{Observed, Refusal};
 use serde::{Deserialize, Serialize};
 
 use super::memory::Declared;
@@ -12,14 +12,15 @@ use super::view::View;
 pub enum Request {
     /// Lets these manifests hold from now on. Answer: `Applied`, `Refused`.
     Apply(Box<Declared>),
-    /// What would follow from these manifests. Answer: `Plan`.
-    Plan(Box<Declared>),
+    /// What was seen, for plans that are only shown. Answer: `Observed`.
+    Observe,
     /// How it stands. Answer: `View`.
     Status,
     /// How it stands, now and at every change. Answers: `View` …
     Watch,
-    /// The same, and the cluster is stopped when the connection ends: somebody holds it in the foreground.
-    Attach,
+    /// The same, and the cluster is stopped when the connection ends: somebody holds it in the
+    /// foreground. Answers: `Held`, and if it is not held by another already, `View` …
+    Hold,
     /// Stops the brokers cleanly, then the supervisor. Answers: `View` …, `Bye`.
     Stop,
     /// Ends the supervisor; the brokers go on. Answer: `Bye`.
@@ -43,8 +44,10 @@ pub enum Reply {
         /// What cannot be done with the cluster as it is.
         blocked: Vec<String>,
     },
-    /// What would follow.
-    Plan(Box<Plan>),
+    /// What was seen.
+    Observed(Box<Observed>),
+    /// Whether the cluster is held by this connection from now on; else another one holds it.
+    Held(bool),
     /// It could not be done.
     Failed(String),
     /// The supervisor ends.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ottla_operator_api::{KafkaCluster, KafkaTopic};
-use ottla_operator_plan::{Observed, Plan};
+use ottla_operator_plan::{Observed, Plan, ProcessSeen};
 use serde::{Deserialize, Serialize};
 
 use super::folder::ClusterFolder;
@@ -42,6 +42,8 @@ pub struct BrokerView {
     pub data: PathBuf,
     /// What it has to say.
     pub log: PathBuf,
+    /// How often in a row it ended without having served for long.
+    pub ends: u32,
 }
 
 /// Puts a view together. `pids` has the brokers that run.
@@ -85,6 +87,10 @@ pub fn view(
                     .collect(),
                 data: folder.data(*id),
                 log: folder.broker_log(*id),
+                ends: match seen.process {
+                    ProcessSeen::Down { exits, .. } => exits,
+                    _ => 0,
+                },
             })
             .collect(),
         notes,

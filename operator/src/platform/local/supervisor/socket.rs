@@ -107,8 +107,12 @@ async fn converse(
             send(&mut writer, &reply).await
         }
         Request::Watch => stream_views(reader.into_inner().into_inner(), writer, view).await,
-        Request::Attach => {
-            has_owner.set(true);
+        Request::Hold => {
+            let is_first = !has_owner.replace(true);
+            send(&mut writer, &Reply::Held(is_first)).await?;
+            if !is_first {
+                return Ok(());
+            }
             let ended = stream_views(reader.into_inner().into_inner(), writer, view).await;
             has_owner.set(false);
             // The supervisor may be ending.

@@ -1,0 +1,141 @@
+//! How a command fails: cause, next step, exit code.
+
+use std::fmt;
+
+use ottla_client::ClientError;
+use ottla_operator::platform::local::LinkError;
+
+/// Something failed that no other code tells.
+pub const OTHER: u8 = 1;
+/// The command or a manifest is wrong.
+pub const USAGE: u8 = 2;
+/// What was asked for does not exist.
+pub const NOT_FOUND: u8 = 3;
+/// What was asked for contradicts what is there.
+pub const CONFLICT: u8 = 4;
+/// Not allowed.
+pub const DENIED: u8 = 5;
+/// It took too long, or nobody answered.
+pub const TIMEOUT: u8 = 6;
+/// Some of it was done.
+pub const PARTIAL: u8 = 7;
+
+/// A failed command.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub code: u8,
+    /// Why; more than one line when there is more than one cause.
+    pub causes: Vec<String>,
+    /// What to do.
+    pub next: Option<String>,
+}
+
+/// What every command gives.
+pub type Outcome = Result<(), Failure>;
+
+impl Failure {
+    /// A failure with one cause.
+    pub fn new(code: u8, cause: impl Into<String>) -> Failure {
+        Failure {
+            code,
+            causes: vec![cause.into()],
+            next: None,
+        }
+    }
+
+    /// With the next step.
+    pub fn next(mut self, next: impl Into<String>) -> Failure {
+        self.next = Some(next.into());
+        self
+    }
+
+    /// Tells the user.
+    pub fn print(&self) {
+        for cause in &self.causes {
+            eprintln!("error: {cause}");
+        }
+        if let Some(next) = &self.next {
+            eprintln!("{next}");
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.causes.join("; "))
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Failure {
+        let code = match error.kind() {
+            std::io::ErrorKind::NotFound => NOT_FOUND,
+            std::io::ErrorKind::PermissionDenied => DENIED,
+            std::io::ErrorKind::InvalidInput => USAGE,
+            std::io::ErrorKind::TimedOut => TIMEOUT,
+            _ => OTHER,
+        };
+        Failure::new(code, error.to_string())
+    }
+}
+
+impl From<LinkError> for Failure {
+    fn from(error: LinkError) -> Failure {
+        let code = match &error {
+            LinkError::None(_) => NOT_FOUND,
+            LinkError::Start(_) | LinkError::Broke(_) => OTHER,
+            LinkError::Io(_) => OTHER,
+        };
+        Failure::new(code, error.to_string())
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Failure {
+        let failure = Failure::new(client_code(&error), error.to_string());
+        match &error {
+            ClientError::NoBroker { .. } => {
+                failure.next("Is the cluster up? `ottla status` tells, `ottla up FILE` starts one.")
+            }
+            _ => failure,
+        }
+    }
+}
+
+fn client_code(error: &ClientError) -> u8 {
+    match error {
+        ClientError::Address(_) => USAGE,
+        ClientError::UnknownBroker(_) => NOT_FOUND,
+        ClientError::NoBroker { .. } | ClientError::Connection(_) => TIMEOUT,
+        error => match error.code() {
+            Some(code) => refused_code(code.name().unwrap_or_default()),
+            None if matches!(error, ClientError::GaveUp { .. }) => TIMEOUT,
+            None => OTHER,
+        },
+    }
+}
+
+/// The exit code for an error code of Kafka's, by its name.
+pub fn refused_code(name: &str) -> u8 {
+    match name {
+        "UNKNOWN_TOPIC_OR_PARTITION"
+        | "UNKNOWN_TOPIC_ID"
+        | "GROUP_ID_NOT_FOUND"
+        | "RESOURCE_NOT_FOUND" => NOT_FOUND,
+        "TOPIC_ALREADY_EXISTS"
+        | "NON_EMPTY_GROUP"
+        | "GROUP_SUBSCRIBED_TO_TOPIC"
+        | "DUPLICATE_RESOURCE"
+        | "REBALANCE_IN_PROGRESS"
+        | "UNKNOWN_MEMBER_ID" => CONFLICT,
+        "REQUEST_TIMED_OUT"
+        | "NOT_ENOUGH_REPLICAS"
+        | "LEADER_NOT_AVAILABLE"
+        | "COORDINATOR_NOT_AVAILABLE" => TIMEOUT,
+        name if name.starts_with("INVALID_") || name.starts_with("UNSUPPORTED_") => USAGE,
+        "POLICY_VIOLATION" => DENIED,
+        name if name.ends_with("_AUTHORIZATION_FAILED") => DENIED,
+        _ => OTHER,
+    }
+}

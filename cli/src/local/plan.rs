@@ -1,0 +1,147 @@
+//! `ottla plan`: what manifests would lead to.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use ottla_operator::platform::local::{Link, LinkError, observe_folder};
+use ottla_operator_plan::{Observed, Plan, Step, StepState, rehearse};
+use serde_json::json;
+
+use super::declare::{Declaration, declarations};
+use crate::args::Output;
+use crate::failure::{Failure, Outcome};
+use crate::output;
+
+/// `ottla plan`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Nothing is done and no cluster is asked, unless --dir names a folder in which one is up: then the steps are \
+                  those from there. The rules are those of Kubernetes and of `ottla up`."
+)]
+pub struct PlanArgs {
+    /// Manifests (YAML); `-` is standard input
+    #[arg(short, long = "file", required = true, value_name = "FILE")]
+    pub file: Vec<PathBuf>,
+    /// Plan from how the clusters in this folder stand, instead of from nothing
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Prints the steps of each cluster, played to their end.
+pub fn plan(args: &PlanArgs) -> Outcome {
+    crate::logging::begin("error");
+    // Without a folder nothing holds already; this one cannot exist.
+    let nowhere = PathBuf::from("/dev/null/none");
+    let dir = args.dir.as_ref().unwrap_or(&nowhere);
+    let declarations = declarations(&args.file, dir)?;
+    let mut played = Vec::new();
+    for declaration in &declarations {
+        played.push(play(declaration, args.dir.is_some())?);
+    }
+    let value = json!(
+        played
+            .iter()
+            .zip(&declarations)
+            .map(|((steps, left), declaration)| json!({
+                "cluster": declaration.name,
+                "hash": left.hash,
+                "steps": steps,
+                "left": left.steps,
+                "warnings": left.warnings,
+            }))
+            .collect::<Vec<_>>()
+    );
+    output::show(args.output.output, &value, || {
+        played
+            .iter()
+            .zip(&declarations)
+            .map(|((steps, left), declaration)| text(&declaration.name, steps, left))
+            .collect::<Vec<_>>()
+            .join("\n")
+    })
+}
+
+fn play(declaration: &Declaration, from_folder: bool) -> Result<(Vec<Step>, Plan), Failure> {
+    let observed = if from_folder {
+        observe(declaration)?
+    } else {
+        Observed::default()
+    };
+    let before = if from_folder {
+        observe_folder(&declaration.folder)?.0
+    } else {
+        None
+    };
+    let declared = declaration
+        .declared
+        .clone()
+        .after(before.as_ref(), "1970-01-01T00:00:00Z");
+    let (steps, left) = rehearse(&declared.desired(), &observed, 0);
+    let blocked: Vec<String> = left
+        .steps
+        .iter()
+        .filter_map(|step| match &step.state {
+            StepState::Blocked(why) => Some(why.clone()),
+            StepState::Next | StepState::Waiting(_) => None,
+        })
+        .collect();
+    if left.refused.is_empty() && blocked.is_empty() {
+        Ok((steps, left))
+    } else {
+        Err(declaration.refusal(&left.refused, &blocked))
+    }
+}
+
+/// As the supervisor sees it; from the folder when none runs.
+fn observe(declaration: &Declaration) -> Result<Observed, Failure> {
+    super::run(async |_| match Link::observed(&declaration.folder).await {
+        Ok(observed) => Ok(observed),
+        Err(LinkError::None(_) | LinkError::Broke(_)) => Ok(observe_folder(&declaration.folder)?.1),
+        Err(error) => Err(error.into()),
+    })
+}
+
+fn text(name: &str, steps: &[Step], left: &Plan) -> String {
+    let mut text = format!("{name} (plan {})\n", left.hash);
+    let restarts = steps
+        .iter()
+        .filter(|step| step.action.name() == "Restart")
+        .count();
+    if steps.is_empty() {
+        text.push_str("Nothing to do: everything is as declared.\n");
+    } else {
+        let row = |step: &Step| {
+            vec![
+                step.id.to_string(),
+                step.action.name().to_owned(),
+                step.action.target(),
+                step.reason.clone(),
+            ]
+        };
+        let rows = steps.iter().map(row);
+        text.push_str(&output::table(
+            &["step", "action", "target", "reason"],
+            rows,
+        ));
+        text.push_str(&format!(
+            "{}, {}.\n",
+            output::count(steps.len(), "step"),
+            output::count(restarts, "restart")
+        ));
+    }
+    for step in &left.steps {
+        if let StepState::Waiting(what) = &step.state {
+            text.push_str(&format!(
+                "{} {} waits for {what}.\n",
+                step.action.name(),
+                step.action.target()
+            ));
+        }
+    }
+    for warning in &left.warnings {
+        text.push_str(&format!("Note: {warning}\n"));
+    }
+    text
+}

@@ -1,0 +1,218 @@
+//! `ottla consume`: records to standard output.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use ottla_client::Admin;
+use ottla_client::cluster::{Isolation, TopicPartition};
+use ottla_client::consumer::{Consumer, ConsumerConfig, ConsumerRecord, Reset, StartAt};
+use ottla_protocol::Str;
+
+use super::connect::{Connect, outcome_of};
+use super::offsets::{Position, position};
+use super::template::{self, Template};
+use crate::failure::{Failure, NOT_FOUND, Outcome, USAGE};
+use crate::output;
+
+/// How long one poll waits; a signal interrupts it.
+const POLL: Duration = Duration::from_millis(500);
+
+/// `ottla consume`
+#[derive(Debug, Args)]
+#[command(after_help = format!("Template signs: {}\n\nExamples:\n  ottla consume orders --from-beginning --until-end\n  \
+                  ottla consume orders -f '%k -> %v\\n'\n  ottla consume orders --group billing -o json", template::HELP))]
+pub struct ConsumeArgs {
+    /// Topics
+    #[arg(required = true)]
+    pub topics: Vec<String>,
+    /// Begin with the first record there is (in a group: where the group has committed nothing)
+    #[arg(short = 'b', long, conflicts_with = "from")]
+    pub from_beginning: bool,
+    /// Where to begin: earliest, latest, an offset, or @ and milliseconds since 1970
+    #[arg(long, value_name = "POSITION", value_parser = position, conflicts_with = "group")]
+    pub from: Option<Position>,
+    /// Read as a member of a group, which shares partitions and remembers how far it read
+    #[arg(short, long)]
+    pub group: Option<String>,
+    /// Only these partitions; may be repeated
+    #[arg(short, long = "partition", conflicts_with = "group", value_parser = clap::value_parser!(i32).range(0..))]
+    pub partitions: Vec<i32>,
+    /// End after so many records
+    #[arg(short = 'n', long, value_name = "NUMBER")]
+    pub max: Option<usize>,
+    /// End where the partitions end now
+    #[arg(short = 'e', long, conflicts_with = "group")]
+    pub until_end: bool,
+    /// Only what no open or aborted transaction has written
+    #[arg(long)]
+    pub read_committed: bool,
+    /// Template of a line; left out, the value
+    #[arg(short, long, value_name = "TEMPLATE", value_parser = Template::parse, conflicts_with = "output")]
+    pub format: Option<Template>,
+    /// Print records as JSON, one a line
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub output: Option<RecordFormat>,
+    #[command(flatten)]
+    pub connect: Connect,
+}
+
+/// How to print records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RecordFormat {
+    /// The value, a line each.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Prints until told to end: by a number, by the end of the partitions, or by Ctrl-C.
+pub fn consume(args: ConsumeArgs) -> Outcome {
+    crate::logging::begin("error");
+    crate::local::run(async |net| {
+        let client = args.connect.config()?;
+        let admin = Admin::new(net.clone(), client.clone());
+        let found = partitions(&admin, &args).await?;
+        let mut consumer = Consumer::new(net, client, config(&args));
+        let mut ends = BTreeMap::new();
+        if args.group.is_some() {
+            consumer.subscribe(args.topics.iter().map(|topic| Str::from(topic.as_str())))?;
+        } else {
+            let start = start(&args);
+            if args.until_end && matches!(start, StartAt::Latest) {
+                let cause = "--until-end without a beginning would read nothing";
+                return Err(
+                    Failure::new(USAGE, cause).next("Add --from-beginning or --from POSITION.")
+                );
+            }
+            consumer.assign(
+                found
+                    .into_iter()
+                    .map(|partition| (partition, start))
+                    .collect(),
+            );
+            if args.until_end {
+                ends = consumer.ends().await?;
+            }
+        }
+        let printed = print(&mut consumer, &args, ends).await;
+        consumer.close().await;
+        let count = printed?;
+        if count == 0 && args.until_end {
+            eprintln!("No records.");
+        }
+        Ok(())
+    })
+}
+
+fn config(args: &ConsumeArgs) -> ConsumerConfig {
+    ConsumerConfig {
+        group_id: args.group.as_deref().map(Str::from),
+        reset: Some(if args.from_beginning {
+            Reset::Earliest
+        } else {
+            Reset::Latest
+        }),
+        isolation: isolation(args),
+        ..ConsumerConfig::default()
+    }
+}
+
+fn isolation(args: &ConsumeArgs) -> Isolation {
+    if args.read_committed {
+        Isolation::ReadCommitted
+    } else {
+        Isolation::ReadUncommitted
+    }
+}
+
+fn start(args: &ConsumeArgs) -> StartAt {
+    match args.from {
+        Some(Position::Earliest) => StartAt::Earliest,
+        Some(Position::Latest) => StartAt::Latest,
+        Some(Position::Offset(offset)) => StartAt::Offset(offset),
+        Some(Position::Time(time)) => StartAt::Time(time),
+        None if args.from_beginning => StartAt::Earliest,
+        None => StartAt::Latest,
+    }
+}
+
+/// The partitions to read. Topics that do not exist are an error here, not a silent wait.
+async fn partitions(admin: &Admin, args: &ConsumeArgs) -> Result<Vec<TopicPartition>, Failure> {
+    let names: Vec<Str> = args
+        .topics
+        .iter()
+        .map(|topic| topic.as_str().into())
+        .collect();
+    let mut found = Vec::new();
+    let mut failed = Vec::new();
+    for (name, answer) in admin.describe_topics(&names).await? {
+        match answer {
+            Ok(topic) => found.extend(topic.partitions.iter().map(|p| (name.clone(), p.index))),
+            Err(refused) => failed.push((name.to_string(), refused)),
+        }
+    }
+    outcome_of(&failed, failed.len())?;
+    if !args.partitions.is_empty() {
+        let missing = args
+            .partitions
+            .iter()
+            .find(|p| !found.iter().any(|(_, index)| index == *p));
+        if let Some(missing) = missing {
+            let cause = format!("{} has no partition {missing}", args.topics.join(", "));
+            return Err(Failure::new(NOT_FOUND, cause));
+        }
+        found.retain(|(_, index)| args.partitions.contains(index));
+    }
+    Ok(found)
+}
+
+/// Prints records; gives their number.
+async fn print(
+    consumer: &mut Consumer,
+    args: &ConsumeArgs,
+    ends: BTreeMap<TopicPartition, i64>,
+) -> Result<usize, Failure> {
+    let plain = Template::parse("%v\\n").map_err(|error| Failure::new(USAGE, error))?;
+    let template = args.format.as_ref().unwrap_or(&plain);
+    let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let mut printed = 0;
+    let mut out = Vec::new();
+    while args.max.is_none_or(|max| printed < max) {
+        if args.until_end && consumer.has_reached(&ends) {
+            break;
+        }
+        let records = tokio::select! {
+            biased;
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+            records = consumer.poll(POLL) => records?,
+        };
+        let room = args.max.map_or(usize::MAX, |max| max - printed);
+        for record in records
+            .iter()
+            .filter(|r| is_before_end(r, &ends))
+            .take(room)
+        {
+            match args.output {
+                Some(RecordFormat::Json) => {
+                    out.extend_from_slice(template::json_record(record).to_string().as_bytes());
+                    out.push(b'\n');
+                }
+                Some(RecordFormat::Text) | None => template.write(record, &mut out),
+            }
+            printed += 1;
+        }
+        let mut stdout = std::io::stdout().lock();
+        output::finish(stdout.write_all(&out).and_then(|()| stdout.flush()))?;
+        out.clear();
+    }
+    Ok(printed)
+}
+
+fn is_before_end(record: &ConsumerRecord, ends: &BTreeMap<TopicPartition, i64>) -> bool {
+    let end = ends.get(&(record.topic.clone(), record.partition));
+    end.is_none_or(|end| record.offset < *end)
+}
