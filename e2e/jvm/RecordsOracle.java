@@ -28,6 +28,8 @@ public class RecordsOracle {
     public static void main(String[] args) throws Exception {
         DataInputStream in = new DataInputStream(new BufferedInputStream(System.in));
         DataOutputStream out = new DataOutputStream(new BufferedOutputStream(System.out));
+        // What loggers print goes elsewhere.
+        System.setOut(System.err);
         while (true) {
             byte[] frame;
             try {

@@ -12,7 +12,11 @@ import org.apache.kafka.server.config.*;
 import org.apache.kafka.storage.internals.log.LogConfig;
 
 public class SettingsFacts {
+    /** What loggers print goes elsewhere. */
+    static final PrintStream OUT = System.out;
+
     public static void main(String[] args) throws Exception {
+        System.setOut(System.err);
         Map<String, ConfigDef> all = new LinkedHashMap<>();
         all.put("broker", AbstractKafkaConfig.CONFIG_DEF);
         all.put("topic", LogConfig.configDefCopy());
@@ -36,7 +40,7 @@ public class SettingsFacts {
             case "group" -> GroupConfig.ALL_GROUP_CONFIG_SYNONYMS.getOrDefault(name, Optional.empty()).orElse("");
             default -> String.join(",", DynamicBrokerConfig.brokerConfigSynonyms(name, false));
         };
-        System.out.println(String.join("\t", scope, name, key.type.name(), value, key.importance.name(), String.valueOf(key.internalConfig),
+        OUT.println(String.join("\t", scope, name, key.type.name(), value, key.importance.name(), String.valueOf(key.internalConfig),
             validator, scope.startsWith("broker") ? modes.getOrDefault(name, "read-only") : "", synonym));
     }
 
@@ -52,7 +56,7 @@ public class SettingsFacts {
             } catch (RuntimeException refused) {
                 answer = "refused";
             }
-            System.out.println(answer);
+            OUT.println(answer);
         }
     }
 
@@ -72,7 +76,7 @@ public class SettingsFacts {
             } catch (RuntimeException refused) {
                 answer = "refused " + String.valueOf(refused.getMessage()).replaceAll("\\s+", " ");
             }
-            System.out.println(answer);
+            OUT.println(answer);
             file.setLength(0);
         }
     }
