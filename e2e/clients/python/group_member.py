@@ -1,4 +1,4 @@
-"""A member of a group: `python group_member.py BOOTSTRAP TOPIC GROUP FILE`.
+"""A member of a group: `python group_member.py BOOTSTRAP TOPIC GROUP FILE [never-commit]`.
 
 Writes `partition offset key length crc32` for each record, and commits only what is written: at
 least once. It reads until SIGTERM, then commits and leaves; a SIGKILL leaves records uncommitted.
@@ -31,11 +31,13 @@ def read(path):
     signal.signal(signal.SIGTERM, lambda *_: is_asked_to_end.append(True))
     consumer = Consumer(CONFIG)
     uncommitted = 0
+    commits = "never-commit" not in sys.argv
     with open(path, "w", encoding="utf-8") as out:
 
         def commit():
             out.flush()
-            consumer.commit(asynchronous=False)
+            if commits:
+                consumer.commit(asynchronous=False)
 
         def revoked(consumer, partitions):
             # Whoever gets the partitions next goes on where this member stopped.
