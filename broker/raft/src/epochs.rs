@@ -29,7 +29,10 @@ impl Epochs {
 
     /// Notes that `epoch` has records from `start` on, unless it or a later one is known already.
     pub fn assign(&mut self, epoch: i32, start: i64) {
-        if self.latest().is_none_or(|latest| latest.epoch < epoch && latest.start <= start) {
+        if self
+            .latest()
+            .is_none_or(|latest| latest.epoch < epoch && latest.start <= start)
+        {
             self.starts.push(EpochStart { epoch, start });
         }
     }
@@ -49,6 +52,9 @@ impl Epochs {
     pub fn end_of(&self, epoch: i32, log_end: i64) -> Option<(i32, i64)> {
         let next = self.starts.partition_point(|start| start.epoch <= epoch);
         let found = self.starts.get(next.checked_sub(1)?)?;
-        Some((found.epoch, self.starts.get(next).map_or(log_end, |start| start.start)))
+        Some((
+            found.epoch,
+            self.starts.get(next).map_or(log_end, |start| start.start),
+        ))
     }
 }

@@ -4,6 +4,8 @@
 
 use ottla_protocol::Uuid;
 
+use crate::voters::ReplicaKey;
+
 /// What a node remembers of elections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuorumState {
@@ -19,7 +21,12 @@ pub struct QuorumState {
 
 impl Default for QuorumState {
     fn default() -> Self {
-        Self { leader_id: -1, leader_epoch: 0, voted_id: -1, voted_directory_id: Uuid::ZERO }
+        Self {
+            leader_id: -1,
+            leader_epoch: 0,
+            voted_id: -1,
+            voted_directory_id: Uuid::ZERO,
+        }
     }
 }
 
@@ -27,7 +34,9 @@ impl Default for QuorumState {
 #[derive(Debug, thiserror::Error)]
 pub enum QuorumStateError {
     /// Not JSON, or not an object of the expected fields.
-    #[error("quorum-state is damaged ({0}); if this node is one of several controllers, remove it from the quorum and add it again with an empty directory")]
+    #[error(
+        "quorum-state is damaged ({0}); if this node is one of several controllers, remove it from the quorum and add it again with an empty directory"
+    )]
     Damaged(String),
     /// Written by a newer version.
     #[error("quorum-state has data_version {0}, which this version does not know")]
@@ -35,21 +44,35 @@ pub enum QuorumStateError {
 }
 
 impl QuorumState {
+    /// Whom it voted for, if for anybody.
+    pub(crate) fn voted(&self) -> Option<ReplicaKey> {
+        (self.voted_id >= 0).then_some(ReplicaKey {
+            id: self.voted_id,
+            directory_id: self.voted_directory_id,
+        })
+    }
+
     /// Parses the file.
     pub fn parse(json: &str) -> Result<Self, QuorumStateError> {
         let damaged = |what: &str| QuorumStateError::Damaged(what.to_owned());
-        let value: serde_json::Value =
-            serde_json::from_str(json).map_err(|error| QuorumStateError::Damaged(error.to_string()))?;
-        let version = value["data_version"].as_i64().ok_or_else(|| damaged("no data_version"))?;
+        let value: serde_json::Value = serde_json::from_str(json)
+            .map_err(|error| QuorumStateError::Damaged(error.to_string()))?;
+        let version = value["data_version"]
+            .as_i64()
+            .ok_or_else(|| damaged("no data_version"))?;
         if !(0..=1).contains(&version) {
             return Err(QuorumStateError::UnknownVersion(version));
         }
         let number = |field: &str| {
-            let number = value[field].as_i64().and_then(|number| i32::try_from(number).ok());
+            let number = value[field]
+                .as_i64()
+                .and_then(|number| i32::try_from(number).ok());
             number.ok_or_else(|| QuorumStateError::Damaged(format!("no {field}")))
         };
         let voted_directory_id = match value["votedDirectoryId"].as_str() {
-            Some(id) => id.parse().map_err(|_| damaged("votedDirectoryId is no uuid"))?,
+            Some(id) => id
+                .parse()
+                .map_err(|_| damaged("votedDirectoryId is no uuid"))?,
             None if version == 0 => Uuid::ZERO,
             None => return Err(damaged("no votedDirectoryId")),
         };

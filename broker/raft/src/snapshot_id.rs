@@ -14,7 +14,10 @@ pub struct SnapshotId {
 
 impl SnapshotId {
     /// What `kafka-storage format` writes: voters and kraft.version, never replicated.
-    pub const BOOTSTRAP: SnapshotId = SnapshotId { end_offset: 0, epoch: 0 };
+    pub const BOOTSTRAP: SnapshotId = SnapshotId {
+        end_offset: 0,
+        epoch: 0,
+    };
 
     /// Kafka's file name, `<20 digits>-<10 digits>.checkpoint`.
     pub fn file_name(self) -> String {
@@ -37,8 +40,10 @@ impl FromStr for SnapshotId {
 
     /// Parses a file name; `.part` and `.deleted` files are not snapshots.
     fn from_str(name: &str) -> Result<Self, NotASnapshot> {
-        let (offset, epoch) =
-            name.strip_suffix(".checkpoint").and_then(|stem| stem.split_once('-')).ok_or(NotASnapshot)?;
+        let (offset, epoch) = name
+            .strip_suffix(".checkpoint")
+            .and_then(|stem| stem.split_once('-'))
+            .ok_or(NotASnapshot)?;
         if offset.len() != 20 || epoch.len() != 10 {
             return Err(NotASnapshot);
         }

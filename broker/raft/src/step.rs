@@ -3,7 +3,9 @@
 use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::voters_record::VotersRecord;
 
+use crate::election::Elections;
 use crate::epochs::Epochs;
+use crate::followers::Followers;
 use crate::quorum_state::QuorumState;
 use crate::snapshot_id::SnapshotId;
 use crate::voters::{ReplicaKey, VoterSet};
@@ -36,7 +38,11 @@ impl LogBounds {
     /// Epoch of the last record; that of the snapshot when the log is empty; 0 when there is nothing.
     pub fn last_epoch(&self) -> i32 {
         let of_snapshot = self.snapshot.map(|snapshot| snapshot.epoch);
-        self.epochs.latest().map(|latest| latest.epoch).or(of_snapshot).unwrap_or(0)
+        self.epochs
+            .latest()
+            .map(|latest| latest.epoch)
+            .or(of_snapshot)
+            .unwrap_or(0)
     }
 }
 
@@ -45,6 +51,10 @@ impl LogBounds {
 pub enum Role {
     /// Knows no leader.
     Unattached,
+    /// Asks whether it would be elected.
+    Prospective,
+    /// Asks for votes.
+    Candidate,
     /// Leads the epoch.
     Leader,
     /// Fetches from the leader of the epoch.
@@ -52,13 +62,17 @@ pub enum Role {
         /// Who leads.
         leader_id: i32,
     },
+    /// Has led this epoch and gave it up.
+    Resigned,
 }
 
 /// Why a node cannot take part.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// More voters than this release serves.
-    #[error("the quorum has {voters} voters; this version serves quorums of one controller. Start it with one controller, or wait for the release that replicates the metadata log")]
+    #[error(
+        "the quorum has {voters} voters; this version serves quorums of one controller. Start it with one controller, or wait for the release that replicates the metadata log"
+    )]
     QuorumTooLarge {
         /// How many there are.
         voters: usize,
@@ -160,14 +174,18 @@ pub enum FetchVerdict {
 /// The consensus state of one node. See the crate's head.
 #[derive(Clone, Debug)]
 pub struct Raft {
-    config: RaftConfig,
-    quorum: QuorumState,
-    voters: VoterSet,
+    pub(crate) config: RaftConfig,
+    pub(crate) quorum: QuorumState,
+    pub(crate) voters: VoterSet,
     voters_in_log: bool,
-    log: LogBounds,
-    role: Role,
+    pub(crate) log: LogBounds,
+    pub(crate) role: Role,
     epoch_start: i64,
     high_watermark: i64,
+    /// As leader: how far the others are.
+    pub(crate) followers: Followers,
+    /// `Some` on a voter of a quorum that elects.
+    pub(crate) elections: Option<Elections>,
 }
 
 impl Raft {
@@ -181,20 +199,12 @@ impl Raft {
         log: LogBounds,
         out: &mut Vec<Output>,
     ) -> Result<Self, StartError> {
-        let snapshot_end = log.snapshot.map_or(0, |snapshot| snapshot.end_offset);
-        let mut raft = Self {
-            config,
-            quorum,
-            voters,
-            voters_in_log,
-            epoch_start: log.end,
-            high_watermark: snapshot_end,
-            log,
-            role: Role::Unattached,
-        };
+        let mut raft = Self::stopped(config, quorum, voters, voters_in_log, log);
         if raft.config.may_lead {
             if raft.voters.len() > 1 {
-                return Err(StartError::QuorumTooLarge { voters: raft.voters.len() });
+                return Err(StartError::QuorumTooLarge {
+                    voters: raft.voters.len(),
+                });
             }
             if !raft.voters.contains(raft.config.me) {
                 return Err(StartError::NotAVoter { me: raft.config.me });
@@ -204,26 +214,62 @@ impl Raft {
         Ok(raft)
     }
 
+    /// A node before it takes part.
+    pub(crate) fn stopped(
+        config: RaftConfig,
+        quorum: QuorumState,
+        voters: VoterSet,
+        voters_in_log: bool,
+        log: LogBounds,
+    ) -> Self {
+        let snapshot_end = log.snapshot.map_or(0, |snapshot| snapshot.end_offset);
+        Self {
+            config,
+            quorum,
+            voters,
+            voters_in_log,
+            epoch_start: log.end,
+            high_watermark: snapshot_end,
+            log,
+            role: Role::Unattached,
+            followers: Followers::default(),
+            elections: None,
+        }
+    }
+
     /// Takes one input; what must be done is appended to `out`.
     pub fn step(&mut self, input: Input, out: &mut Vec<Output>) {
         match input {
             Input::Appended { epoch, start, end } => {
-                assert!(start == self.log.end, "the log grows at its end: {start} is not {}", self.log.end);
+                assert!(
+                    start == self.log.end,
+                    "the log grows at its end: {start} is not {}",
+                    self.log.end
+                );
                 self.log.epochs.assign(epoch, start);
                 self.log.end = end;
             }
             Input::Flushed(flushed) => {
-                assert!(flushed <= self.log.end, "flushed {flushed} lies beyond the log end {}", self.log.end);
+                assert!(
+                    flushed <= self.log.end,
+                    "flushed {flushed} lies beyond the log end {}",
+                    self.log.end
+                );
                 self.log.flushed = self.log.flushed.max(flushed);
                 self.advance_as_leader(out);
             }
             Input::Truncated(end) => {
-                assert!(end >= self.high_watermark, "committed records are never truncated");
+                assert!(
+                    end >= self.high_watermark,
+                    "committed records are never truncated"
+                );
                 self.log.end = self.log.end.min(end);
                 self.log.flushed = self.log.flushed.min(end);
                 self.log.epochs.truncate(end);
             }
-            Input::SnapshotMade(snapshot) => self.log.snapshot = self.log.snapshot.max(Some(snapshot)),
+            Input::SnapshotMade(snapshot) => {
+                self.log.snapshot = self.log.snapshot.max(Some(snapshot))
+            }
             Input::SnapshotLoaded(snapshot) => {
                 self.log = LogBounds {
                     start: snapshot.end_offset,
@@ -257,22 +303,34 @@ impl Raft {
         if self.role != Role::Leader {
             return FetchVerdict::Refuse(ErrorCode::NOT_LEADER_OR_FOLLOWER);
         }
-        if claim.last_fetched_epoch < 0 || claim.last_fetched_epoch > epoch || claim.fetch_offset < 0 {
+        if claim.last_fetched_epoch < 0
+            || claim.last_fetched_epoch > epoch
+            || claim.fetch_offset < 0
+        {
             return FetchVerdict::Refuse(ErrorCode::INVALID_REQUEST);
         }
         if let Some(snapshot) = self.log.snapshot {
-            let begins_with_snapshot = claim.fetch_offset == 0 || claim.fetch_offset < self.log.start;
+            let begins_with_snapshot =
+                claim.fetch_offset == 0 || claim.fetch_offset < self.log.start;
             let other_history_at_start = claim.fetch_offset == self.log.start
                 && self.log.start == snapshot.end_offset
                 && claim.last_fetched_epoch != snapshot.epoch;
-            if begins_with_snapshot || other_history_at_start || claim.last_fetched_epoch < snapshot.epoch && claim.fetch_offset < snapshot.end_offset {
+            if begins_with_snapshot
+                || other_history_at_start
+                || claim.last_fetched_epoch < snapshot.epoch
+                    && claim.fetch_offset < snapshot.end_offset
+            {
                 return FetchVerdict::Snapshot(snapshot);
             }
         }
         if claim.fetch_offset == 0 {
             return FetchVerdict::Serve;
         }
-        match self.log.epochs.end_of(claim.last_fetched_epoch, self.log.end) {
+        match self
+            .log
+            .epochs
+            .end_of(claim.last_fetched_epoch, self.log.end)
+        {
             Some((epoch, end_offset))
                 if epoch < claim.last_fetched_epoch || end_offset < claim.fetch_offset =>
             {
@@ -281,16 +339,31 @@ impl Raft {
             Some(_) => FetchVerdict::Serve,
             // Its last record is in our snapshot, not in our log.
             None if self.log.snapshot.is_some_and(|snapshot| {
-                snapshot.epoch == claim.last_fetched_epoch && snapshot.end_offset == claim.fetch_offset
-            }) => FetchVerdict::Serve,
-            None => FetchVerdict::Diverging { epoch: 0, end_offset: 0 },
+                snapshot.epoch == claim.last_fetched_epoch
+                    && snapshot.end_offset == claim.fetch_offset
+            }) =>
+            {
+                FetchVerdict::Serve
+            }
+            None => FetchVerdict::Diverging {
+                epoch: 0,
+                end_offset: 0,
+            },
         }
     }
 
     /// Where a follower must cut its log when the leader answers that the logs diverge.
     pub fn truncation_for(&self, epoch: i32, end_offset: i64) -> i64 {
-        let (own_epoch, own_end) = self.log.epochs.end_of(epoch, self.log.end).unwrap_or((0, self.log.start));
-        if own_epoch == epoch { own_end.min(end_offset).min(self.log.end) } else { own_end }
+        let (own_epoch, own_end) = self
+            .log
+            .epochs
+            .end_of(epoch, self.log.end)
+            .unwrap_or((0, self.log.start));
+        if own_epoch == epoch {
+            own_end.min(end_offset).min(self.log.end)
+        } else {
+            own_end
+        }
     }
 
     /// What to fetch next as a follower or observer.
@@ -339,7 +412,7 @@ impl Raft {
     }
 
     /// A quorum of one: the own vote is the majority.
-    fn elect_myself(&mut self, out: &mut Vec<Output>) {
+    pub(crate) fn elect_myself(&mut self, out: &mut Vec<Output>) {
         let epoch = self.quorum.leader_epoch.max(self.log.last_epoch()) + 1;
         self.quorum = QuorumState {
             leader_id: self.config.me.id,
@@ -348,18 +421,29 @@ impl Raft {
             voted_directory_id: self.config.me.directory_id,
         };
         self.role = Role::Leader;
-        self.epoch_start = self.log.end;
         out.push(Output::Persist(self.quorum));
-        let bootstrap_voters = (!self.voters_in_log).then(|| self.voters.to_record());
-        self.voters_in_log = true;
-        out.push(Output::BecameLeader { epoch, bootstrap_voters });
+        self.open_epoch(out);
     }
 
-    /// The only voter's flush is a majority; but nothing of older epochs counts before the first record
-    /// of this one does (Raft's figure 8).
-    fn advance_as_leader(&mut self, out: &mut Vec<Output>) {
-        if self.role == Role::Leader && self.log.flushed > self.epoch_start {
-            self.commit(self.log.flushed, out);
+    /// The epoch begins where the log ends, with records that say so.
+    pub(crate) fn open_epoch(&mut self, out: &mut Vec<Output>) {
+        self.epoch_start = self.log.end;
+        let bootstrap_voters = (!self.voters_in_log).then(|| self.voters.to_record());
+        self.voters_in_log = true;
+        out.push(Output::BecameLeader {
+            epoch: self.quorum.leader_epoch,
+            bootstrap_voters,
+        });
+    }
+
+    /// What a majority has is committed; but nothing of older epochs counts before the first record of
+    /// this one does (Raft's figure 8).
+    pub(crate) fn advance_as_leader(&mut self, out: &mut Vec<Output>) {
+        let majority =
+            self.followers
+                .majority_offset(&self.voters, self.config.me, self.log.flushed);
+        if self.role == Role::Leader && majority > self.epoch_start {
+            self.commit(majority, out);
         }
     }
 
@@ -372,7 +456,9 @@ impl Raft {
 
     fn hear_of_leader(&mut self, leader_id: i32, epoch: i32, out: &mut Vec<Output>) {
         let old_news = epoch < self.quorum.leader_epoch
-            || (epoch == self.quorum.leader_epoch && leader_id == self.quorum.leader_id && self.role != Role::Unattached);
+            || (epoch == self.quorum.leader_epoch
+                && leader_id == self.quorum.leader_id
+                && self.role != Role::Unattached);
         if old_news || leader_id == self.config.me.id || self.role == Role::Leader {
             return;
         }
@@ -382,9 +468,18 @@ impl Raft {
         } else {
             (-1, ottla_protocol::Uuid::ZERO)
         };
-        self.quorum = QuorumState { leader_id, leader_epoch: epoch, voted_id, voted_directory_id };
+        self.quorum = QuorumState {
+            leader_id,
+            leader_epoch: epoch,
+            voted_id,
+            voted_directory_id,
+        };
         out.push(Output::Persist(self.quorum));
-        self.role = if leader_id < 0 { Role::Unattached } else { Role::Follower { leader_id } };
+        self.role = if leader_id < 0 {
+            Role::Unattached
+        } else {
+            Role::Follower { leader_id }
+        };
         if let Role::Follower { leader_id } = self.role {
             out.push(Output::BecameFollower { leader_id, epoch });
         }

@@ -48,7 +48,9 @@ pub struct VoterSet {
 impl VoterSet {
     /// A set with one voter.
     pub fn of_one(id: i32, voter: Voter) -> Self {
-        Self { by_id: BTreeMap::from([(id, voter)]) }
+        Self {
+            by_id: BTreeMap::from([(id, voter)]),
+        }
     }
 
     /// From a record of the log or a snapshot.
@@ -67,7 +69,9 @@ impl VoterSet {
             };
             (voter.voter_id, value)
         });
-        Self { by_id: voters.collect() }
+        Self {
+            by_id: voters.collect(),
+        }
     }
 
     /// As a record for the log or a snapshot.
@@ -92,7 +96,11 @@ impl VoterSet {
             },
             ..Default::default()
         });
-        VotersRecord { version: 0, voters: voters.collect(), ..Default::default() }
+        VotersRecord {
+            version: 0,
+            voters: voters.collect(),
+            ..Default::default()
+        }
     }
 
     /// Number of voters.
@@ -107,7 +115,24 @@ impl VoterSet {
 
     /// Whether `key` votes: id and directory must both match.
     pub fn contains(&self, key: ReplicaKey) -> bool {
-        self.by_id.get(&key.id).is_some_and(|voter| voter.directory_id == key.directory_id)
+        self.by_id
+            .get(&key.id)
+            .is_some_and(|voter| voter.directory_id == key.directory_id)
+    }
+
+    /// A set of these voters by id.
+    pub fn new(voters: impl IntoIterator<Item = (i32, Voter)>) -> Self {
+        Self {
+            by_id: voters.into_iter().collect(),
+        }
+    }
+
+    /// All voters as replicas, in id order.
+    pub fn keys(&self) -> impl Iterator<Item = ReplicaKey> {
+        self.by_id.iter().map(|(id, voter)| ReplicaKey {
+            id: *id,
+            directory_id: voter.directory_id,
+        })
     }
 
     /// The voter with this id.
