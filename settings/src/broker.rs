@@ -17,6 +17,8 @@ use crate::table::{DefaultValue, Scope, Setting, Status, Update, find, of};
 mod foreign;
 mod rules;
 
+pub(crate) use rules::broken_by_numbers;
+
 /// What a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Roles {

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::bounds;
+use crate::broker::broken_by_numbers;
 use crate::check::{check, row};
 use crate::fault::Fault;
 use crate::layers::{Layers, Overrides};
@@ -162,7 +163,20 @@ fn finish(
                 return Err(Fault::Rule { name, rule });
             }
         }
-        Target::Broker | Target::Cluster => {}
+        Target::Broker => {
+            let with = |broker: &Overrides| Layers {
+                broker: broker.clone(),
+                ..layers.clone()
+            };
+            broker_rules(&with(current), &with(&next))?;
+        }
+        Target::Cluster => {
+            let with = |cluster: &Overrides| Layers {
+                cluster: cluster.clone(),
+                ..layers.clone()
+            };
+            broker_rules(&with(current), &with(&next))?;
+        }
     }
     let names: BTreeSet<_> = current.keys().chain(next.keys()).collect();
     Ok(names
@@ -170,6 +184,18 @@ fn finish(
         .filter(|name| current.get(*name) != next.get(*name))
         .map(|name| (name.clone(), next.get(name).cloned()))
         .collect())
+}
+
+/// No rule may be broken that held before: what is wrong already must not keep anything else from being changed.
+fn broker_rules(before: &Layers, after: &Layers) -> Result<(), Fault> {
+    let known = broken_by_numbers(before);
+    match broken_by_numbers(after)
+        .into_iter()
+        .find(|broken| !known.contains(broken))
+    {
+        Some((name, rule)) => Err(Fault::Rule { name, rule }),
+        None => Ok(()),
+    }
 }
 
 fn topic_rules(topic: &TopicConfig) -> Result<(), Fault> {

@@ -5,6 +5,7 @@
 //! believed and never fatal. Not here: what may be stored (`change`), how it is shown (`describe`).
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::key::{FromValue, Key};
 use crate::table::{Scope, Setting, find};
@@ -45,7 +46,7 @@ impl Source {
 }
 
 /// The layers of one broker.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Layers {
     /// Set for this broker while it runs.
     pub broker: Overrides,
@@ -66,6 +67,21 @@ pub struct Found {
     pub text: String,
     /// Where.
     pub source: Source,
+}
+
+/// A peer may have stored secrets, and keys that we do not know to be none: only names are shown.
+impl fmt::Debug for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut layers = f.debug_struct("Layers");
+        for (name, layer) in [
+            ("broker", &self.broker),
+            ("cluster", &self.cluster),
+            ("file", &self.file),
+        ] {
+            layers.field(name, &layer.keys().collect::<Vec<_>>());
+        }
+        layers.finish()
+    }
 }
 
 impl Layers {

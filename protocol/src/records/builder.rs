@@ -232,18 +232,17 @@ impl BatchBuilder {
 }
 
 /// The same batch with its records under another codec: header fields stay, checksum and length are new.
-/// `records` is the uncompressed records region.
+/// `records` is the uncompressed records region. `Err` is the size of a batch beyond what 31 bits can say.
 pub(super) fn recompressed(
     header: &BatchHeader,
     records: &[u8],
     compression: Compression,
-) -> Result<(BatchHeader, Bytes), BuildError> {
+) -> Result<(BatchHeader, Bytes), usize> {
     let mut body = Vec::new();
     compress(compression, records, &mut body);
     let bytes = HEADER_LEN + body.len();
     let mut header = *header;
-    header.batch_length =
-        i32::try_from(bytes - BATCH_OVERHEAD).map_err(|_| BuildError::TooLarge { bytes })?;
+    header.batch_length = i32::try_from(bytes - BATCH_OVERHEAD).map_err(|_| bytes)?;
     header.attributes = header.attributes.with_codec(compression.codec);
     header.seal(&body);
     Ok((header, body.into()))

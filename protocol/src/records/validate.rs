@@ -139,7 +139,7 @@ pub enum ValidateError {
     },
     /// Records break a rule of the topic: INVALID_TIMESTAMP when any rejection is one, else INVALID_RECORD; with the list
     /// (at most [`REJECTIONS_MAX`]) in the response from Produce 8 on.
-    #[error("{} records rejected, first at index {}: {}", .0.len(), .0[0].batch_index, .0[0].kind)]
+    #[error("{} records rejected{}", .0.len(), first(.0))]
     Rejected(Vec<Rejection>),
 }
 
@@ -166,6 +166,13 @@ impl ValidateError {
             | Self::Rejected(_) => ErrorCode::INVALID_RECORD,
         }
     }
+}
+
+fn first(rejections: &[Rejection]) -> String {
+    rejections
+        .first()
+        .map(|first| format!(", first at index {}: {}", first.batch_index, first.kind))
+        .unwrap_or_default()
 }
 
 /// A batch header that no client may send.
@@ -231,9 +238,9 @@ pub fn validate(records: Bytes, rules: &Rules) -> Result<BatchView, ValidateErro
         .records(rules.decompressed_bytes_max)
         .map_err(RecordError::from)
         .map_err(records_error)?;
-    let (header, body) = recompressed(batch.header(), records.data(), target).map_err(|_| {
+    let (header, body) = recompressed(batch.header(), records.data(), target).map_err(|bytes| {
         ValidateError::TooLarge {
-            bytes: usize::MAX,
+            bytes,
             bytes_max: rules.batch_bytes_max,
         }
     })?;

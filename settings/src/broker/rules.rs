@@ -15,9 +15,17 @@ pub(super) fn broken(config: &BrokerConfig) -> Vec<(&'static str, String)> {
     rules.protocols(config);
     rules.quorum(config);
     rules.network(config);
-    rules.logs(config);
-    rules.numbers(&config.settings);
-    rules.0.extend(bounds::broken(&config.settings));
+    rules.cordoned(config);
+    rules.0.extend(broken_by_numbers(&config.settings));
+    rules.0
+}
+
+/// Every rule among numbers that does not hold; these can change while a broker runs.
+pub(crate) fn broken_by_numbers(settings: &Layers) -> Vec<(&'static str, String)> {
+    let mut rules = Rules(Vec::new());
+    rules.logs(settings);
+    rules.numbers(settings);
+    rules.0.extend(bounds::broken(settings));
     rules.0
 }
 
@@ -188,9 +196,8 @@ impl Rules {
         );
     }
 
-    fn logs(&mut self, config: &BrokerConfig) {
-        let settings = &config.settings;
-        let cordoned = settings.get(key::CORDONED_LOG_DIRS);
+    fn cordoned(&mut self, config: &BrokerConfig) {
+        let cordoned = config.settings.get(key::CORDONED_LOG_DIRS);
         for dir in cordoned.into_iter().filter(|_| config.roles.broker) {
             self.check(
                 "cordoned.log.dirs",
@@ -198,6 +205,9 @@ impl Rules {
                 || format!("{dir} must stand in log.dirs"),
             );
         }
+    }
+
+    fn logs(&mut self, settings: &Layers) {
         self.check(
             "log.retention.ms",
             settings.get(key::LOG_RETENTION_MS) != 0,

@@ -169,6 +169,29 @@ fn brokers() {
 }
 
 #[test]
+fn numbers_of_brokers_must_fit_each_other() {
+    check(
+        Target::Cluster,
+        &[],
+        &["log.retention.ms=0"],
+        expect!["log.retention.ms: must be positive, or -1"],
+    );
+    check(
+        Target::Broker,
+        &[],
+        &["log.cleaner.threads=500"],
+        expect!["log.cleaner.dedupe.buffer.size: must be more than 1 MiB for each of log.cleaner.threads"],
+    );
+    // Broken before, by a peer: other keys can still be changed.
+    check(
+        Target::Cluster,
+        &[("log.retention.ms", "0")],
+        &["message.max.bytes=5"],
+        expect!["message.max.bytes=5"],
+    );
+}
+
+#[test]
 fn groups_stay_within_what_the_broker_allows() {
     check(
         Target::Group,
