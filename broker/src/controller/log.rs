@@ -14,7 +14,7 @@ use ottla_protocol::records::{
     BatchBuilder, BatchOptions, BatchView, ControlError, ControlRecord, ControlType, DecompressError, RecordError,
     control_batch,
 };
-use ottla_protocol::{DecodeError, EncodeError, Message, Reader, Uuid, Writer};
+use ottla_protocol::{DecodeError, EncodeError, Message, Reader, Writer};
 
 use crate::partition::scan::ScanError;
 
@@ -22,6 +22,7 @@ use crate::partition::scan::ScanError;
 const UNPACKED_BYTES_MAX: usize = 64 << 20;
 /// kraft.version of a quorum with directory ids.
 pub const KRAFT_VERSION: i16 = 1;
+const LEADER_CHANGE_VERSION: i16 = 0;
 
 /// Why the metadata log cannot be used. The process must stop: what it would serve is not the
 /// cluster's metadata.
@@ -105,21 +106,20 @@ pub fn epoch_opening(
     bootstrap_voters: Option<&VotersRecord>,
     now_ms: i64,
 ) -> Result<BatchView, EncodeError> {
-    let as_voter = |id: i32, directory: Uuid| leader_change_message::Voter {
-        voter_id: id,
-        voter_directory_id: directory,
-        ..Default::default()
-    };
-    let all: Vec<_> = voters.iter().map(|(id, voter)| as_voter(id, voter.directory_id)).collect();
+    // Kafka 4.3.1 reads every leader change as version 0, which has no directory ids, whatever kraft.version is.
+    let all: Vec<_> = voters
+        .iter()
+        .map(|(id, _)| leader_change_message::Voter { voter_id: id, ..Default::default() })
+        .collect();
     let granting = all.iter().filter(|voter| voter.voter_id == leader_id).cloned().collect();
     let leader_change = LeaderChangeMessage {
-        version: KRAFT_VERSION,
+        version: LEADER_CHANGE_VERSION,
         leader_id,
         voters: all,
         granting_voters: granting,
         ..Default::default()
     };
-    let mut values = vec![(ControlType::LeaderChange, encode(&leader_change, KRAFT_VERSION)?)];
+    let mut values = vec![(ControlType::LeaderChange, encode(&leader_change, LEADER_CHANGE_VERSION)?)];
     if let Some(voters) = bootstrap_voters {
         let version = KRaftVersionRecord { version: 0, kraft_version: KRAFT_VERSION, ..Default::default() };
         values.push((ControlType::KRaftVersion, encode(&version, 0)?));
