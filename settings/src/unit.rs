@@ -17,16 +17,19 @@ pub fn in_words(unit: Unit, number: i64) -> Option<String> {
             })
         }
         _ => {
-            let ms = number.checked_mul(unit.ms()?)?;
-            largest(
-                ms,
-                &[
-                    (86_400_000, "days"),
-                    (3_600_000, "hours"),
-                    (60_000, "minutes"),
-                    (1000, "seconds"),
-                ],
-            )
+            let unit_ms = unit.ms()?;
+            let units = [
+                (86_400_000, "days"),
+                (3_600_000, "hours"),
+                (60_000, "minutes"),
+                (1000, "seconds"),
+            ];
+            // `5 seconds` says no more than 5 of a key in seconds.
+            let larger: Vec<_> = units
+                .into_iter()
+                .filter(|(size, _)| *size > unit_ms)
+                .collect();
+            largest(number.checked_mul(unit_ms)?, &larger)
         }
     }
 }
@@ -155,6 +158,8 @@ mod tests {
         assert_eq!(words(Unit::Ms, 86_400_000), "1 day");
         assert_eq!(words(Unit::Hours, 168), "7 days");
         assert_eq!(words(Unit::Ms, 90_000), "90 seconds");
+        assert_eq!(words(Unit::Seconds, 300), "5 minutes");
+        assert_eq!(words(Unit::Seconds, 1), "");
         assert_eq!(words(Unit::Ms, 1500), "");
         assert_eq!(words(Unit::Ms, -1), "");
         assert_eq!(words(Unit::Ms, i64::MAX), "");

@@ -180,7 +180,9 @@ fn numbers_of_brokers_must_fit_each_other() {
         Target::Broker,
         &[],
         &["log.cleaner.threads=500"],
-        expect!["log.cleaner.dedupe.buffer.size: must be more than 1 MiB for each of log.cleaner.threads"],
+        expect![
+            "log.cleaner.dedupe.buffer.size: must be more than 1 MiB for each of log.cleaner.threads"
+        ],
     );
     // Broken before, by a peer: other keys can still be changed.
     check(
