@@ -116,6 +116,7 @@ fn gates(report: &mut Report) {
                 "--quiet",
                 "--workspace",
                 "--all-targets",
+                "--keep-going",
                 "--",
                 "-D",
                 "warnings",
