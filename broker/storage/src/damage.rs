@@ -3,6 +3,8 @@
 //! Damage is never cured by cutting it off: records that were acknowledged may be in it. A damaged log refuses appends, serves
 //! what can still be read and checked, and waits for a replica that has the rest, or for a person.
 
+use crate::reader::ReadError;
+
 /// What is wrong with a log. The text names the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
@@ -67,9 +69,12 @@ pub enum Damage {
         /// Sequence number.
         sequence: u64,
     },
-    /// Found before the last restart.
+    /// Found before the last restart, and in the files: gone when they are brought back.
     #[error("{0}")]
     Noted(String),
+    /// Found before the last restart: records are lost that no file of this directory ever held.
+    #[error("{0}")]
+    Lost(String),
     /// Its topic id cannot be told.
     #[error("{directory}/partition.metadata cannot be used: {what}")]
     TopicId {
@@ -78,4 +83,35 @@ pub enum Damage {
         /// Why.
         what: String,
     },
+}
+
+impl Damage {
+    /// Files that are whole again end it. Records that only the commit log had cannot come back that way.
+    pub(crate) fn may_heal(&self) -> bool {
+        !matches!(
+            self,
+            Damage::Gap { .. } | Damage::LostGroup { .. } | Damage::Lost(_)
+        )
+    }
+
+    /// What a failed read says about the log, if it says that it is damaged.
+    pub fn of_read(error: &ReadError) -> Option<Damage> {
+        let ReadError::Corrupt {
+            path,
+            position,
+            what,
+        } = error
+        else {
+            return None;
+        };
+        let name = |part: Option<&std::ffi::OsStr>| {
+            part.unwrap_or_default().to_string_lossy().into_owned()
+        };
+        Some(Damage::Corrupt {
+            directory: name(path.parent().and_then(|dir| dir.file_name())),
+            file: name(path.file_name()),
+            position: *position,
+            what: what.clone(),
+        })
+    }
 }

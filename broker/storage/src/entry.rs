@@ -95,14 +95,7 @@ impl Entry {
                 },
         );
         out.put_i64(self.high_watermark);
-        put_text(
-            out,
-            &self
-                .damage
-                .as_ref()
-                .map(Damage::to_string)
-                .unwrap_or_default(),
-        );
+        put_damage(out, self.damage.as_ref());
         put_state(out, &self.state);
     }
 
@@ -126,11 +119,31 @@ impl Entry {
             },
             is_stale_for_kafka: flags & STALE_FOR_KAFKA != 0,
             high_watermark: bytes.try_get_i64()?,
-            damage: Some(take_text(bytes)?)
-                .filter(|text| !text.is_empty())
-                .map(|text| Damage::Noted(text.to_string())),
+            damage: take_damage(bytes)?,
             state: take_state(bytes)?,
         })
+    }
+}
+
+const DAMAGED: u8 = 1;
+const LOST: u8 = 2;
+
+fn put_damage(out: &mut Vec<u8>, damage: Option<&Damage>) {
+    match damage {
+        None => out.put_u8(0),
+        Some(damage) => {
+            out.put_u8(if damage.may_heal() { DAMAGED } else { LOST });
+            put_text(out, &damage.to_string());
+        }
+    }
+}
+
+fn take_damage(bytes: &mut &[u8]) -> Result<Option<Damage>, Undecodable> {
+    match bytes.try_get_u8()? {
+        0 => Ok(None),
+        DAMAGED => Ok(Some(Damage::Noted(take_text(bytes)?.to_string()))),
+        LOST => Ok(Some(Damage::Lost(take_text(bytes)?.to_string()))),
+        _ => Err(Undecodable("a damage of unknown kind")),
     }
 }
 

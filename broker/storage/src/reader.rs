@@ -164,20 +164,26 @@ impl Segments {
 
     /// Where to begin looking for `offset` in a segment.
     async fn position_of(&self, segment: &Segment, offset: i64) -> Result<u64, ReadError> {
-        if segment.base_offset == self.active.base_offset
-            && let Some(at) = self
-                .recent_offsets
-                .partition_point(|entry| entry.offset <= offset)
-                .checked_sub(1)
-        {
-            return Ok(u64::from(self.recent_offsets[at].position));
+        let entry = self.entry_before(segment, offset).await?;
+        Ok(entry.map_or(0, |entry| u64::from(entry.position)))
+    }
+
+    /// The last index entry at or before `offset`.
+    async fn entry_before(
+        &self,
+        segment: &Segment,
+        offset: i64,
+    ) -> Result<Option<OffsetEntry>, ReadError> {
+        let recent = self
+            .recent_offsets
+            .partition_point(|entry| entry.offset <= offset);
+        if segment.base_offset == self.active.base_offset && recent > 0 {
+            return Ok(Some(self.recent_offsets[recent - 1]));
         }
         let bytes = self.index_file(segment, SegmentFile::Index).await?;
-        let index =
-            OffsetIndex::checked(&bytes, segment.base_offset, segment.end_offset, segment.len);
-        Ok(index
-            .and_then(|index| index.floor(offset))
-            .map_or(0, |entry| u64::from(entry.position)))
+        let (base, end) = (segment.base_offset, segment.end_offset);
+        Ok(OffsetIndex::checked(&bytes, base, end, segment.len)
+            .and_then(|index| index.floor(offset)))
     }
 
     /// The latest offset of a segment up to which no record is as late as `timestamp`.

@@ -55,7 +55,7 @@ fn check_all(owner: &Owner, id: ottla_broker_storage::LogId, from: i64, end: i64
 
 #[test]
 fn every_record_comes_back_across_segments_hot_cold_stopped_and_killed() {
-    let root = tempfile::tempdir().expect("a directory");
+    let root = scratch();
     let mut owner = Owner::open_with(root.path(), small());
     let id = owner.create("orders");
     fill(&mut owner, id, 1000);
@@ -94,7 +94,7 @@ fn every_record_comes_back_across_segments_hot_cold_stopped_and_killed() {
 
 #[test]
 fn retention_takes_whole_segments_and_survives_a_kill() {
-    let root = tempfile::tempdir().expect("a directory");
+    let root = scratch();
     let retention = Some(RetentionPolicy {
         age_max_ms: None,
         bytes_max: Some(50_000),
@@ -138,7 +138,7 @@ fn retention_takes_whole_segments_and_survives_a_kill() {
 
 #[test]
 fn records_of_old_age_go_with_the_active_segment() {
-    let root = tempfile::tempdir().expect("a directory");
+    let root = scratch();
     let retention = Some(RetentionPolicy {
         age_max_ms: Some(1000),
         bytes_max: None,
@@ -170,14 +170,14 @@ fn records_of_old_age_go_with_the_active_segment() {
 
 #[test]
 fn deleted_records_stay_deleted() {
-    let root = tempfile::tempdir().expect("a directory");
+    let root = scratch();
     let mut owner = Owner::open_with(root.path(), small());
     let id = owner.create("orders");
     fill(&mut owner, id, 300);
     assert!(owner.set.delete_records(id, 301, owner.now_ms).is_err());
     assert_eq!(owner.set.delete_records(id, 123, owner.now_ms), Ok(123));
     assert_eq!(owner.set.delete_records(id, 50, owner.now_ms), Ok(123));
-    owner.append(id, batch(1300, &[&value(300, 100)]));
+    owner.append(id, batch(1300, &[&value(300, 200)]));
     owner.flush();
     owner.crash();
     let owner = Owner::open_with(root.path(), small());
@@ -194,7 +194,7 @@ fn deleted_records_stay_deleted() {
 #[test]
 fn truncation_goes_back_to_a_batch_boundary_and_forward_again() {
     use ottla_broker_storage::disk::block_on;
-    let root = tempfile::tempdir().expect("a directory");
+    let root = scratch();
     let mut owner = Owner::open_with(root.path(), small());
     let id = owner.create("orders");
     fill(&mut owner, id, 300);

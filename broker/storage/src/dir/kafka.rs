@@ -5,7 +5,7 @@
 //! would have to finish first (a compaction cut short) is left to it, by name.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ottla_protocol::Uuid;
@@ -162,7 +162,7 @@ impl KafkaLog<'_> {
             );
             damage.get_or_insert(Damage::Noted(what));
         }
-        let mut state = self.state(checkpoints).await?;
+        let mut state = self.state(checkpoints, &mut damage).await?;
         if let Some(&log_start) = checkpoints.log_starts.get(&self.name) {
             state.raise_start(log_start.min(state.end()), log_start.min(state.end()));
         }
@@ -199,7 +199,11 @@ impl KafkaLog<'_> {
         })
     }
 
-    async fn state(&self, checkpoints: &Checkpoints) -> Result<LogState, DirError> {
+    async fn state(
+        &self,
+        checkpoints: &Checkpoints,
+        damage: &mut Option<Damage>,
+    ) -> Result<LogState, DirError> {
         let mut bases: Vec<i64> = self.files(SegmentFile::Log).collect();
         bases.sort_unstable();
         let Some((&last, before)) = bases.split_last() else {
@@ -222,7 +226,7 @@ impl KafkaLog<'_> {
         } else {
             0
         };
-        self.scanned(&bases, recovery_point, epochs.unwrap_or_default())
+        self.scanned(&bases, recovery_point, epochs.unwrap_or_default(), damage)
             .await
     }
 
@@ -381,19 +385,28 @@ impl KafkaLog<'_> {
         Ok(again.producers)
     }
 
-    /// From the batches: segments below the recovery point by their headers, those above with every checksum. Ends at the first batch
-    /// that is not sound; what lies behind it is cut off and removed.
+    /// From the batches: segments below the recovery point by their headers, those above with every checksum. Above
+    /// the recovery point it ends at the first batch that is not sound, and what lies behind is cut off and removed; below, that is damage.
     async fn scanned(
         &self,
         bases: &[i64],
         recovery_point: i64,
         epochs: EpochCache,
+        damage: &mut Option<Damage>,
     ) -> Result<LogState, DirError> {
         let mut state = LogState::new(bases[0], self.modified_ms(bases[0]));
         state.epochs = epochs;
         for (at, &base) in bases.iter().enumerate() {
+            if base < state.end() {
+                let what = format!(
+                    "offset {base} begins the next segment, {} was reached",
+                    state.end()
+                );
+                damage.get_or_insert(self.corrupt(state.active.base_offset, 0, what));
+                break;
+            }
             if base > state.active.base_offset {
-                state.roll(base.max(state.end()), self.modified_ms(base));
+                state.roll(base, self.modified_ms(base));
             }
             let is_above = bases.get(at + 1).is_none_or(|&next| next > recovery_point);
             let len = self.len(base, SegmentFile::Log).unwrap_or(0);
@@ -404,14 +417,34 @@ impl KafkaLog<'_> {
                 .await;
             let bad = bad.map_err(|error| self.io(error))?;
             self.make_indexes(&mut state).await?;
-            if let Some(bad) = bad {
-                tracing::warn!(log = %self.name, segment = base, %bad, "the log is cut here, as Apache Kafka would cut it");
-                self.cut(&state, &bases[at + 1..]).await?;
-                break;
+            let Some(bad) = bad else { continue };
+            if state.end() < recovery_point {
+                // Below what Kafka had flushed nothing may be missing, whoever wrote it.
+                let position = u64::from(state.active.len);
+                damage.get_or_insert(self.corrupt(base, position, bad.to_string()));
+                continue;
             }
+            tracing::warn!(log = %self.name, segment = base, %bad, "the log is cut here, as Apache Kafka would cut it");
+            self.cut(&state, &bases[at + 1..]).await?;
+            break;
         }
         state.epochs.truncate_end(state.end());
         Ok(state)
+    }
+
+    fn corrupt(&self, base: i64, position: u64, what: String) -> Damage {
+        let file = SegmentFile::Log
+            .path(Path::new(""), base)
+            .display()
+            .to_string();
+        let damage = Damage::Corrupt {
+            directory: self.name.to_string(),
+            file,
+            position,
+            what,
+        };
+        tracing::error!(%damage, "the log is damaged");
+        damage
     }
 
     /// Index files of the segment that was just read.

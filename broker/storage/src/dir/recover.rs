@@ -128,7 +128,10 @@ impl<'a> Recovery<'a> {
     fn new(opening: &'a Opening<'a>, entries: Vec<Entry>, listings: Listings) -> Self {
         let logs = entries.into_iter().map(|entry| {
             let baseline = Some(entry.state.clone());
-            (entry.id, Recovering::new(opening.path, entry, baseline))
+            let mut log = Recovering::new(opening.path, entry, baseline);
+            // A directory that is missing is damage; what the commit log has of it is kept all the same.
+            log.dir_is_made &= listings.has(&log.entry.name);
+            (log.entry.id, log)
         });
         Self {
             opening,

@@ -13,7 +13,7 @@ use crate::damage::Damage;
 use crate::disk::{DirEntry, DiskOp, DiskOutcome, File, Lane, OpenMode};
 use crate::entry::{Durability, Entry};
 use crate::index::{OFFSET_ENTRY_LEN, OffsetIndex, TIME_ENTRY_LEN, TXN_ENTRY_LEN, put_txn_entry};
-use crate::names::{DELETED_SUFFIX, DirName, SegmentFile};
+use crate::names::{DELETED_SUFFIX, DirName, LogName, SegmentFile};
 use crate::reader::rebuild_indexes;
 use crate::rewind::{Rereading, SegmentEntries};
 use crate::segment::Segment;
@@ -51,6 +51,10 @@ impl Listings {
             }
         }
         Ok(Self(listings))
+    }
+
+    pub(super) fn has(&self, name: &LogName) -> bool {
+        self.0.contains_key(&name.to_string())
     }
 
     pub(super) fn forget(&mut self, name: &str) {
@@ -392,7 +396,7 @@ pub(super) async fn stopped(
     listings: &Listings,
 ) -> Result<Verified, DirError> {
     let files = Files::new(opening, entry, listings);
-    if entry.damage.is_some() && files.listing.is_some() {
+    if entry.damage.as_ref().is_some_and(Damage::may_heal) && files.listing.is_some() {
         files.check_again(entry).await?;
     }
     if files.listing.is_none() {
@@ -450,7 +454,7 @@ pub(super) async fn crashed(
         }
     }
     if entry.damage.is_some() {
-        if was_damaged && !is_touched {
+        if was_damaged && !is_touched && entry.damage.as_ref().is_some_and(Damage::may_heal) {
             files.check_again(entry).await?;
         }
         // Nothing of a damaged log is cut or removed: it may be wanted.

@@ -4,9 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ottla_protocol::records::BatchHeader;
 
 use super::{Hints, ReadError, Segments};
 use crate::cursor::{Found, WalkError};
+use crate::index::OffsetEntry;
+use crate::names::SegmentFile;
 use crate::segment::Segment;
 
 /// Least bytes of one read from a segment: a consumer that asks for little is likely to ask on.
@@ -108,19 +111,21 @@ impl ColdRead {
             return Ok(false);
         }
         let failed = |error| self.segments.failed(segment, error);
-        let begin = self.begin_of(segment, fetched).await?;
-        let wanted = self
-            .bytes_max
-            .saturating_sub(fetched.bytes)
-            .max(READ_BYTES_MIN);
-        let mut cursor = self.segments.walk(segment, begin).reading(wanted);
+        let (begin, mut due) = self.begin_of(segment, fetched).await?;
+        let left = self.bytes_max.saturating_sub(fetched.bytes);
+        let mut cursor = self
+            .segments
+            .walk(segment, begin)
+            .reading(left.max(READ_BYTES_MIN));
         let mut run: Option<Run> = None;
         let mut bytes = fetched.bytes;
         let is_at_end = loop {
             let Some(header) = cursor.peek().await.map_err(failed)? else {
                 break true;
             };
+            self.check_place(segment, cursor.position(), &header, due)?;
             if header.next_offset() <= self.from {
+                due = header.next_offset();
                 cursor.next_header().await.map_err(failed)?;
                 continue;
             }
@@ -134,10 +139,9 @@ impl ColdRead {
                 break true;
             };
             let position = found.position;
-            found
-                .batch
-                .check_crc()
-                .map_err(|what| failed(WalkError::Bad { position, what }))?;
+            let is_sound = found.batch.check_crc();
+            is_sound.map_err(|what| failed(WalkError::Bad { position, what }))?;
+            due = header.next_offset();
             bytes += header.size();
             match &mut run {
                 Some(run) if run.continues_with(&found) => {
@@ -154,14 +158,58 @@ impl ColdRead {
         Ok(is_at_end)
     }
 
-    /// Where to begin: at the front when the segment before was read to its end, else as near as can be told.
-    async fn begin_of(&self, segment: &Segment, fetched: &Fetched) -> Result<u64, ReadError> {
-        if !fetched.parts.is_empty() || self.from <= segment.base_offset {
-            return Ok(0);
+    /// A batch's own checksum does not cover its offset, so its place in the order of batches must: a rotten offset
+    /// either goes back behind the batch before, or makes the batch after it go back, or leaves the segment. Only compaction
+    /// leaves holes.
+    fn check_place(
+        &self,
+        segment: &Segment,
+        position: u64,
+        header: &BatchHeader,
+        due: i64,
+    ) -> Result<(), ReadError> {
+        if header.base_offset >= due && header.next_offset() <= segment.end_offset {
+            return Ok(());
         }
-        match self.hints.find(self.from, segment.base_offset) {
-            Some(position) => Ok(position),
-            None => self.segments.position_of(segment, self.from).await,
+        Err(ReadError::Corrupt {
+            path: self.segments.path(segment, SegmentFile::Log),
+            position,
+            what: format!(
+                "its offsets are {}..{}, where {due}..{} was the most",
+                header.base_offset,
+                header.next_offset(),
+                segment.end_offset
+            ),
+        })
+    }
+
+    /// Where to begin, and the least offset that can be there: at the front when the segment before was read to its end, else as
+    /// near as can be told.
+    async fn begin_of(
+        &self,
+        segment: &Segment,
+        fetched: &Fetched,
+    ) -> Result<(u64, i64), ReadError> {
+        let front = (0, segment.base_offset);
+        if !fetched.parts.is_empty() || self.from <= segment.base_offset {
+            return Ok(front);
+        }
+        let is_at = |header: BatchHeader, entry: OffsetEntry| header.last_offset() == entry.offset;
+        if let Some(position) = self.hints.find(self.from, segment.base_offset) {
+            return Ok((position, self.from));
+        }
+        let Some(entry) = self.segments.entry_before(segment, self.from).await? else {
+            return Ok(front);
+        };
+        // Before 4.0 Apache Kafka indexed the last of several batches; what cannot be checked is not relied on.
+        let position = u64::from(entry.position);
+        let mut cursor = self
+            .segments
+            .walk(segment, position)
+            .reading(READ_BYTES_MIN);
+        match cursor.peek().await {
+            Ok(Some(header)) if is_at(header, entry) => Ok((position, header.base_offset)),
+            _ => Ok(front),
         }
     }
 }

@@ -246,3 +246,10 @@ pub fn idempotent(
         ..BatchOptions::default()
     }
 }
+
+/// A directory in memory where there is one: these tests open and close many times, and ask nothing of a real disk's syncs.
+pub fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .expect("a directory")
+}
