@@ -77,6 +77,8 @@ pub struct Core {
     pub rng: Rng,
     /// What happened so far.
     pub trace: Trace,
+    /// Details are kept for the post-mortem.
+    pub is_verbose: bool,
 }
 
 /// The core as parts hold it. The lock is never contended: disks must be `Send` by contract, but
@@ -93,6 +95,7 @@ impl Clock {
             queue: BinaryHeap::new(),
             rng: Rng::new(seed),
             trace: Trace::default(),
+            is_verbose: false,
         };
         Self(Arc::new(Mutex::new(core)))
     }
@@ -121,6 +124,15 @@ impl Clock {
         let mut core = self.core();
         let now = core.now;
         core.trace.event(now, kind, numbers, bytes);
+    }
+
+    /// As [`Clock::note`], for lines that are worth reading only in a verbose run; they change no hash.
+    pub fn detail(&self, line: std::fmt::Arguments<'_>) {
+        let mut core = self.core();
+        let now = core.now;
+        if core.is_verbose {
+            core.trace.remark(now, line);
+        }
     }
 
     /// Adds a line to the trace that is worth reading when the run fails.

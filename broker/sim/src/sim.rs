@@ -31,6 +31,8 @@ pub struct Options {
     pub disk: DiskOptions,
     /// Most parts per million by which the clock of a node runs fast or slow.
     pub drift_ppm_max: i64,
+    /// Keep details (every disk operation) for the post-mortem of a failed run. Changes no hash.
+    pub is_verbose: bool,
     /// Virtual time after which a run that has not ended has failed.
     pub time_limit: u64,
 }
@@ -41,6 +43,7 @@ impl Default for Options {
             net: NetOptions::default(),
             disk: DiskOptions::default(),
             drift_ppm_max: 50_000,
+            is_verbose: false,
             time_limit: 3_600 * SECOND,
         }
     }
@@ -101,6 +104,7 @@ pub fn run<T: 'static>(
     driver: impl AsyncFnOnce(Sim) -> T + 'static,
 ) -> (T, Report) {
     let clock = Clock::new(seed);
+    clock.core().is_verbose = options.is_verbose;
     let sim = Sim(Rc::new(Inner {
         seed,
         net: Net::new(clock.clone(), options.net.clone()),

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 /// How many events are kept as text.
-const KEPT: usize = 200;
+const KEPT: usize = 2000;
 
 /// The hash over all events and the last of them.
 #[derive(Default)]
@@ -32,8 +32,12 @@ impl Trace {
 
     /// Keeps a line about the latest event for the post-mortem; folded in as well.
     pub fn note(&mut self, now: u64, line: fmt::Arguments<'_>) {
-        let line = line.to_string();
-        self.event(now, "note", &[], line.as_bytes());
+        self.event(now, "note", &[], line.to_string().as_bytes());
+        self.remark(now, line);
+    }
+
+    /// Keeps a line for the post-mortem that is not part of the hash.
+    pub fn remark(&mut self, now: u64, line: fmt::Arguments<'_>) {
         if self.last.len() == KEPT {
             self.last.pop_front();
         }

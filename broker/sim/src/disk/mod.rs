@@ -234,6 +234,13 @@ impl SimDisk {
         locked(&self.0).injected.push(injected);
     }
 
+    /// Takes back every fault and crash point that has not happened yet.
+    pub fn heal(&self) {
+        let mut state = locked(&self.0);
+        state.injected.clear();
+        state.crash_at = None;
+    }
+
     /// Sets the size of the file system.
     pub fn set_capacity(&self, bytes: u64) {
         locked(&self.0).options.capacity = bytes;

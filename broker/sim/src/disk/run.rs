@@ -78,12 +78,18 @@ impl State {
             &[node, numbers.0, numbers.1, content, outcome],
             path.as_bytes(),
         );
-        if let Err(error) = &result
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            shared
+        match &result {
+            Ok(_) => shared
                 .clock
-                .note(format_args!("node {node} {kind} {path}: {error}"));
+                .detail(format_args!("node {node} {kind} {path} {numbers:?}")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                shared
+                    .clock
+                    .detail(format_args!("node {node} {kind} {path}: {error}"));
+            }
+            Err(error) => shared
+                .clock
+                .note(format_args!("node {node} {kind} {path}: {error}")),
         }
         result
     }
