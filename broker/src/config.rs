@@ -127,7 +127,11 @@ impl InternalTopic {
     pub fn creatable_configs(self) -> Vec<CreatableTopicConfig> {
         let overrides = self.overrides.into_iter();
         overrides
-            .map(|(name, value)| CreatableTopicConfig { name: name.into(), value: Some(value.into()), ..Default::default() })
+            .map(|(name, value)| CreatableTopicConfig {
+                name: name.into(),
+                value: Some(value.into()),
+                ..Default::default()
+            })
             .collect()
     }
 }
@@ -156,20 +160,40 @@ impl Config {
         host_name: String,
     ) -> Result<Self, ConfigError> {
         let mut properties = Properties::parse(text)?;
-        let cluster_id = environment.iter().find(|(name, _)| name == "CLUSTER_ID").map(|(_, id)| Str::from(id.as_str()));
+        let cluster_id = environment
+            .iter()
+            .find(|(name, _)| name == "CLUSTER_ID")
+            .map(|(_, id)| Str::from(id.as_str()));
         environment::overlay(&mut properties, environment);
         for (name, value) in overrides {
-            properties.set(name.as_str(), value.as_str(), Origin::Variable(format!("override of {name}")));
+            properties.set(
+                name.as_str(),
+                value.as_str(),
+                Origin::Variable(format!("override of {name}")),
+            );
         }
-        Self::from_settings(BrokerConfig::from_properties(&properties)?, cluster_id, host_name)
+        Self::from_settings(
+            BrokerConfig::from_properties(&properties)?,
+            cluster_id,
+            host_name,
+        )
     }
 
-    fn from_settings(settings: BrokerConfig, cluster_id: Option<Str>, host_name: String) -> Result<Self, ConfigError> {
+    fn from_settings(
+        settings: BrokerConfig,
+        cluster_id: Option<Str>,
+        host_name: String,
+    ) -> Result<Self, ConfigError> {
         let log_dir = only_log_dir(&settings)?;
         let layers = &settings.settings;
         let ms = |key| Duration::from_millis(u64::try_from(layers.get(key)).unwrap_or(0));
         let size = |key| usize::try_from(layers.get(key)).unwrap_or(0);
-        let is_controllers = |name: &str| settings.controller_listeners.iter().any(|listener| listener == name);
+        let is_controllers = |name: &str| {
+            settings
+                .controller_listeners
+                .iter()
+                .any(|listener| listener == name)
+        };
         let idle_ms = layers.get(key::CONNECTIONS_MAX_IDLE_MS);
         let groups = GroupConfig {
             initial_rebalance_delay_ms: layers.get(key::GROUP_INITIAL_REBALANCE_DELAY_MS),
@@ -178,19 +202,27 @@ impl Config {
             members_max: size(key::GROUP_MAX_SIZE),
             offset_metadata_max: size(key::OFFSET_METADATA_MAX_BYTES),
             offsets_retention_ms: i64::from(layers.get(key::OFFSETS_RETENTION_MINUTES)) * 60_000,
-            offsets_retention_check_interval_ms: layers.get(key::OFFSETS_RETENTION_CHECK_INTERVAL_MS),
+            offsets_retention_check_interval_ms: layers
+                .get(key::OFFSETS_RETENTION_CHECK_INTERVAL_MS),
             commit_timeout_ms: i64::from(layers.get(key::OFFSETS_COMMIT_TIMEOUT_MS)),
         };
         Ok(Self {
             node_id: settings.node_id,
-            roles: Roles { broker: settings.roles.broker, controller: settings.roles.controller },
+            roles: Roles {
+                broker: settings.roles.broker,
+                controller: settings.roles.controller,
+            },
             cluster_id,
             listeners: settings
                 .listeners
                 .iter()
                 .map(|listener| ListenerConfig {
                     name: Str::from(listener.name.as_str()),
-                    kind: if is_controllers(&listener.name) { ListenerKind::Controller } else { ListenerKind::Broker },
+                    kind: if is_controllers(&listener.name) {
+                        ListenerKind::Controller
+                    } else {
+                        ListenerKind::Broker
+                    },
                     host: listener.host.clone(),
                     port: listener.port,
                 })
@@ -212,7 +244,8 @@ impl Config {
             auto_create_topics: layers.get(key::AUTO_CREATE_TOPICS_ENABLE),
             delete_topic_enable: layers.get(key::DELETE_TOPIC_ENABLE),
             num_partitions: layers.get(key::NUM_PARTITIONS),
-            default_replication_factor: i16::try_from(layers.get(key::DEFAULT_REPLICATION_FACTOR)).unwrap_or(i16::MAX),
+            default_replication_factor: i16::try_from(layers.get(key::DEFAULT_REPLICATION_FACTOR))
+                .unwrap_or(i16::MAX),
             min_insync_replicas: layers.get(key::MIN_INSYNC_REPLICAS),
             offsets_partitions: layers.get(key::OFFSETS_TOPIC_NUM_PARTITIONS),
             offsets_replication_factor: layers.get(key::OFFSETS_TOPIC_REPLICATION_FACTOR),
@@ -221,11 +254,15 @@ impl Config {
             fetch_session_slots: size(key::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS),
             request_bytes_max: size(key::SOCKET_REQUEST_MAX_BYTES),
             // Negative is never, as in Kafka.
-            connection_idle_max: u64::try_from(idle_ms).map_or(Duration::from_secs(u64::from(u32::MAX)), Duration::from_millis),
+            connection_idle_max: u64::try_from(idle_ms).map_or(
+                Duration::from_secs(u64::from(u32::MAX)),
+                Duration::from_millis,
+            ),
             connections_max: size(key::MAX_CONNECTIONS),
             heartbeat_interval: ms(key::BROKER_HEARTBEAT_INTERVAL_MS),
             broker_session_timeout: ms(key::BROKER_SESSION_TIMEOUT_MS),
-            metadata_segment_bytes: u32::try_from(layers.get(key::METADATA_LOG_SEGMENT_BYTES)).unwrap_or(u32::MAX),
+            metadata_segment_bytes: u32::try_from(layers.get(key::METADATA_LOG_SEGMENT_BYTES))
+                .unwrap_or(u32::MAX),
             retention_check: Duration::from_millis(
                 u64::try_from(layers.get(key::LOG_RETENTION_CHECK_INTERVAL_MS)).unwrap_or(u64::MAX),
             ),
@@ -237,7 +274,9 @@ impl Config {
 
     /// Whether a listener is one that clients use.
     pub fn is_client_listener(&self, name: &str) -> bool {
-        self.listeners.iter().any(|listener| *listener.name == *name && listener.kind == ListenerKind::Broker)
+        self.listeners
+            .iter()
+            .any(|listener| *listener.name == *name && listener.kind == ListenerKind::Broker)
     }
 
     /// How `name` is made if it is one of the broker's own topics.
@@ -273,5 +312,10 @@ fn only_log_dir(settings: &BrokerConfig) -> Result<PathBuf, ConfigError> {
 fn controllers(settings: &BrokerConfig) -> Vec<ControllerAddress> {
     let voters = settings.voters.iter().map(|voter| &voter.address);
     let addresses = settings.bootstrap_servers.iter().chain(voters);
-    addresses.map(|address| ControllerAddress { host: address.host.clone(), port: address.port }).collect()
+    addresses
+        .map(|address| ControllerAddress {
+            host: address.host.clone(),
+            port: address.port,
+        })
+        .collect()
 }

@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use ottla_broker_metadata::levels;
 use ottla_protocol::messages::broker_heartbeat_request::BrokerHeartbeatRequest;
-use ottla_protocol::messages::broker_registration_request::{BrokerRegistrationRequest, Feature, Listener};
+use ottla_protocol::messages::broker_registration_request::{
+    BrokerRegistrationRequest, Feature, Listener,
+};
 use ottla_protocol::{ErrorCode, Str, Uuid};
 use tokio::sync::{oneshot, watch};
 
@@ -79,25 +81,39 @@ pub enum LifecycleError {
 fn hint(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::INCONSISTENT_CLUSTER_ID => "; the data directory belongs to another cluster",
-        ErrorCode::INVALID_REGISTRATION => "; listeners, log directories and features are checked by the controller's log",
-        ErrorCode::UNSUPPORTED_VERSION => "; a finalized feature of the cluster is not served by this version",
+        ErrorCode::INVALID_REGISTRATION => {
+            "; listeners, log directories and features are checked by the controller's log"
+        }
+        ErrorCode::UNSUPPORTED_VERSION => {
+            "; a finalized feature of the cluster is not served by this version"
+        }
         _ => "",
     }
 }
 
 /// Registers until the controller accepts; yields the broker epoch. Errors: a refusal for ever.
-pub async fn register(rt: &Rt, controller: &ControllerHandle, registration: &Registration) -> Result<i64, LifecycleError> {
+pub async fn register(
+    rt: &Rt,
+    controller: &ControllerHandle,
+    registration: &Registration,
+) -> Result<i64, LifecycleError> {
     let mut complained = false;
     loop {
-        let response = controller.decide(between_nodes(4), request(registration)).await;
+        let response = controller
+            .decide(between_nodes(4), request(registration))
+            .await;
         match response.error_code {
             ErrorCode::NONE => {
                 controller.broker().epoch.set(response.broker_epoch);
                 return Ok(response.broker_epoch);
             }
-            ErrorCode::INCONSISTENT_CLUSTER_ID | ErrorCode::INVALID_REGISTRATION | ErrorCode::UNSUPPORTED_VERSION
+            ErrorCode::INCONSISTENT_CLUSTER_ID
+            | ErrorCode::INVALID_REGISTRATION
+            | ErrorCode::UNSUPPORTED_VERSION
             | ErrorCode::CLUSTER_AUTHORIZATION_FAILED => {
-                return Err(LifecycleError::Refused { code: response.error_code });
+                return Err(LifecycleError::Refused {
+                    code: response.error_code,
+                });
             }
             code => {
                 if !std::mem::replace(&mut complained, true) {
@@ -145,9 +161,13 @@ pub async fn keep_session(
                     let _ = unfenced.send(());
                 }
             }
-            ErrorCode::STALE_BROKER_EPOCH | ErrorCode::BROKER_ID_NOT_REGISTERED if wants_stop => return,
+            ErrorCode::STALE_BROKER_EPOCH | ErrorCode::BROKER_ID_NOT_REGISTERED if wants_stop => {
+                return;
+            }
             ErrorCode::STALE_BROKER_EPOCH | ErrorCode::BROKER_ID_NOT_REGISTERED => {
-                tracing::warn!("the controller does not know this registration any more; registering again");
+                tracing::warn!(
+                    "the controller does not know this registration any more; registering again"
+                );
                 if let Err(error) = register(&rt, &controller, &registration).await {
                     tracing::error!(%error, "stopping");
                     std::process::exit(1);
@@ -156,7 +176,11 @@ pub async fn keep_session(
             }
             _ => {}
         }
-        let pause = if unfenced.is_some() || wants_stop { IMPATIENT } else { interval };
+        let pause = if unfenced.is_some() || wants_stop {
+            IMPATIENT
+        } else {
+            interval
+        };
         let wake = sleep(&rt, pause);
         tokio::select! {
             biased;
@@ -199,10 +223,16 @@ fn request(registration: &Registration) -> BrokerRegistrationRequest {
 }
 
 fn between_nodes(version: i16) -> Caller {
-    Caller { principal: Principal::anonymous(), version }
+    Caller {
+        principal: Principal::anonymous(),
+        version,
+    }
 }
 
 /// The identity that requests between nodes are made under; shared with the controller's handle.
 pub fn identity(node_id: i32) -> Rc<crate::controller::BrokerIdentity> {
-    Rc::new(crate::controller::BrokerIdentity { id: node_id, epoch: std::cell::Cell::new(-1) })
+    Rc::new(crate::controller::BrokerIdentity {
+        id: node_id,
+        epoch: std::cell::Cell::new(-1),
+    })
 }

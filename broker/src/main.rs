@@ -7,7 +7,10 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_target(false).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_target(false)
+        .with_writer(std::io::stderr)
+        .init();
     let Some(properties) = std::env::args_os().nth(1).map(PathBuf::from) else {
         eprintln!("usage: ottla-broker server.properties");
         return ExitCode::from(2);

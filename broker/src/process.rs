@@ -16,7 +16,10 @@ use crate::start::start;
 pub fn run(properties: &Path, overrides: Vec<(String, String)>) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(properties)
         .with_context(|| format!("cannot read {}", properties.display()))?;
-    let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host_name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
     let config = Config::from_properties(&text, &overrides, std::env::vars().collect(), host_name)
         .with_context(|| format!("in {}", properties.display()))?;
     for warning in &config.warnings {

@@ -62,15 +62,29 @@ impl Publisher {
     ) -> (Self, ImageCell) {
         let newest = Rc::new(RefCell::new(Arc::new(Image::default())));
         let (offset, offset_seen) = watch::channel(-1);
-        let cell = ImageCell { newest: Rc::clone(&newest), offset: offset_seen };
-        (Self { node_id, newest, offset, partitions, groups, topic_configs }, cell)
+        let cell = ImageCell {
+            newest: Rc::clone(&newest),
+            offset: offset_seen,
+        };
+        (
+            Self {
+                node_id,
+                newest,
+                offset,
+                partitions,
+                groups,
+                topic_configs,
+            },
+            cell,
+        )
     }
 
     /// Publishes `image`, which differs from the one before by `delta`.
     pub fn publish(&self, image: Image, delta: &Delta) {
         let old = Arc::clone(&self.newest.borrow());
         let image = Arc::new(image);
-        if !delta.configs.is_empty() || !delta.topics.is_empty() || !delta.deleted_topics.is_empty() {
+        if !delta.configs.is_empty() || !delta.topics.is_empty() || !delta.deleted_topics.is_empty()
+        {
             self.topic_configs.update(&image, delta);
         }
         let publication = self.publication(&old, &image, delta);
@@ -88,14 +102,34 @@ impl Publisher {
     fn publication(&self, old: &Image, new: &Image, delta: &Delta) -> Publication {
         let changes = delta.local_changes(self.node_id, old, new);
         let mut publication = Publication::default();
-        publication.dropped.extend(changes.deletes.iter().map(|(topic, index)| PartitionId { topic: *topic, index: *index }));
+        publication
+            .dropped
+            .extend(changes.deletes.iter().map(|(topic, index)| PartitionId {
+                topic: *topic,
+                index: *index,
+            }));
         for (topic, index) in changes.leaders.iter().chain(&changes.followers) {
-            publication.hosted.extend(self.hosted(new, PartitionId { topic: *topic, index: *index }));
+            publication.hosted.extend(self.hosted(
+                new,
+                PartitionId {
+                    topic: *topic,
+                    index: *index,
+                },
+            ));
         }
         for topic in self.topic_configs.affected(new, delta) {
-            let replicas = topic.partitions.iter().filter(|(_, partition)| partition.replicas.contains(&self.node_id));
+            let replicas = topic
+                .partitions
+                .iter()
+                .filter(|(_, partition)| partition.replicas.contains(&self.node_id));
             for (index, _) in replicas {
-                publication.hosted.extend(self.hosted(new, PartitionId { topic: topic.id, index }));
+                publication.hosted.extend(self.hosted(
+                    new,
+                    PartitionId {
+                        topic: topic.id,
+                        index,
+                    },
+                ));
             }
         }
         publication
@@ -114,10 +148,19 @@ impl Publisher {
     }
 
     fn tell_coordinators(&self, image: &Image, delta: &Delta) {
-        if let Some(topic) = image.topic(OFFSETS_TOPIC).filter(|topic| delta.topics.contains_key(&topic.id)) {
-            let led = topic.partitions.iter().filter(|(_, partition)| partition.leader == self.node_id);
+        if let Some(topic) = image
+            .topic(OFFSETS_TOPIC)
+            .filter(|topic| delta.topics.contains_key(&topic.id))
+        {
+            let led = topic
+                .partitions
+                .iter()
+                .filter(|(_, partition)| partition.leader == self.node_id);
             let led = led.map(|(index, partition)| Led {
-                partition: PartitionId { topic: topic.id, index },
+                partition: PartitionId {
+                    topic: topic.id,
+                    index,
+                },
                 leader_epoch: partition.leader_epoch,
             });
             self.groups.lead(led.collect());
@@ -125,7 +168,12 @@ impl Publisher {
         if !delta.deleted_topics.is_empty() {
             let deleted = delta.deleted_topics.values();
             self.groups.topics_deleted(
-                deleted.map(|topic| DeletedTopic { name: topic.name.clone(), id: topic.id }).collect(),
+                deleted
+                    .map(|topic| DeletedTopic {
+                        name: topic.name.clone(),
+                        id: topic.id,
+                    })
+                    .collect(),
             );
         }
     }

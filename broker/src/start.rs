@@ -13,8 +13,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_broker_metadata::{ConfigRules, ControllerOptions, Image, Provenance, Replayer, format_records};
-use ottla_broker_raft::{Epochs, LogBounds, Raft, RaftConfig, ReplicaKey, Voter, VoterEndpoint, VoterSet};
+use ottla_broker_metadata::{
+    ConfigRules, ControllerOptions, Image, Provenance, Replayer, format_records,
+};
+use ottla_broker_raft::{
+    Epochs, LogBounds, Raft, RaftConfig, ReplicaKey, Voter, VoterEndpoint, VoterSet,
+};
 use ottla_broker_storage::{Closed, DirError, LogConfig, LogDir};
 use ottla_client::{Connection, ConnectionOptions};
 use ottla_protocol::messages::describe_cluster_request::DescribeClusterRequest;
@@ -24,7 +28,8 @@ use tokio::sync::{oneshot, watch};
 use crate::auth::Authorizer;
 use crate::config::{Config, ListenerConfig};
 use crate::controller::{
-    self, ActiveConfig, BrokerIdentity, ControllerHandle, Link, METADATA_PARTITION, METADATA_TOPIC, MetadataDir, ObserverConfig, QuorumView,
+    self, ActiveConfig, BrokerIdentity, ControllerHandle, Link, METADATA_PARTITION, METADATA_TOPIC,
+    MetadataDir, ObserverConfig, QuorumView,
 };
 use crate::coordinator;
 use crate::data_dir::{self, DataDir};
@@ -80,8 +85,12 @@ pub enum StartError {
 
 fn port_hint(error: &std::io::Error) -> &'static str {
     match error.kind() {
-        std::io::ErrorKind::AddrInUse => "; another process has the port: stop it or choose another port in `listeners`",
-        std::io::ErrorKind::PermissionDenied => "; ports below 1024 need rights: choose a higher one in `listeners`",
+        std::io::ErrorKind::AddrInUse => {
+            "; another process has the port: stop it or choose another port in `listeners`"
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need rights: choose a higher one in `listeners`"
+        }
         _ => "",
     }
 }
@@ -110,7 +119,9 @@ impl Broker {
         let stopped = self.partitions.ask(Request::Stop).await;
         match stopped {
             Ok(true) => self.close_dir().await,
-            Ok(false) | Err(_) => tracing::error!("the data directory could not be closed in order; the next start recovers it"),
+            Ok(false) | Err(_) => tracing::error!(
+                "the data directory could not be closed in order; the next start recovers it"
+            ),
         }
     }
 
@@ -119,7 +130,10 @@ impl Broker {
             Ok(Closed::ForKafka) => {}
             Ok(Closed::Kept(damages)) => {
                 for damage in damages {
-                    tracing::error!(damage, "everything is on disk, but Apache Kafka would cut this log");
+                    tracing::error!(
+                        damage,
+                        "everything is on disk, but Apache Kafka would cut this log"
+                    );
                 }
             }
             Err(error) => {
@@ -139,17 +153,43 @@ pub async fn start(rt: &Rt, config: Config) -> Result<Broker, StartError> {
     let config = Rc::new(config);
     let began = rt.now();
     let bound = bind(rt, &config).await?;
-    let addresses: Vec<(Str, SocketAddr)> = bound.iter().map(|bound| (bound.listener.name.clone(), bound.address)).collect();
+    let addresses: Vec<(Str, SocketAddr)> = bound
+        .iter()
+        .map(|bound| (bound.listener.name.clone(), bound.address))
+        .collect();
     let data = open_data_dir(rt, &config).await?;
-    let node = Node { id: config.node_id, cluster_id: data.cluster_id.clone(), directory_id: data.directory_id };
+    let node = Node {
+        id: config.node_id,
+        cluster_id: data.cluster_id.clone(),
+        directory_id: data.directory_id,
+    };
     let previous_epoch = data.previous_broker_epoch;
     let dir = data.dir;
-    let partitions = partition::start(rt, OwnerConfig { set: data.set, found: data.found });
+    let partitions = partition::start(
+        rt,
+        OwnerConfig {
+            set: data.set,
+            found: data.found,
+        },
+    );
     let topic_configs = Rc::new(TopicConfigs::new(Rc::clone(&config)));
     let groups = coordinator::start(rt, config.groups.clone(), partitions.clone());
-    let (publisher, image) = Publisher::new(node.id, partitions.clone(), groups.clone(), Rc::clone(&topic_configs));
+    let (publisher, image) = Publisher::new(
+        node.id,
+        partitions.clone(),
+        groups.clone(),
+        Rc::clone(&topic_configs),
+    );
     let endpoints = advertised(&config, &bound);
-    let quorum = start_quorum(rt, &config, &node, &endpoints, partitions.clone(), publisher).await?;
+    let quorum = start_quorum(
+        rt,
+        &config,
+        &node,
+        &endpoints,
+        partitions.clone(),
+        publisher,
+    )
+    .await?;
     let services = Rc::new(Services {
         rt: Rc::clone(rt),
         config: ServerConfig {
@@ -169,8 +209,9 @@ pub async fn start(rt: &Rt, config: Config) -> Result<Broker, StartError> {
         settings: Rc::clone(&config),
     });
     let open = Rc::new(Cell::new(0));
-    let (for_controllers, for_clients): (Vec<Bound>, Vec<Bound>) =
-        bound.into_iter().partition(|bound| bound.listener.kind == ListenerKind::Controller);
+    let (for_controllers, for_clients): (Vec<Bound>, Vec<Bound>) = bound
+        .into_iter()
+        .partition(|bound| bound.listener.kind == ListenerKind::Controller);
     let_in(rt, for_controllers, &services, &open);
     let (stop_session, stop_asked) = watch::channel(false);
     let mut session_ended = None;
@@ -179,19 +220,31 @@ pub async fn start(rt: &Rt, config: Config) -> Result<Broker, StartError> {
             cluster_id: node.cluster_id.clone(),
             node_id: node.id,
             incarnation_id: random_uuid(rt),
-            endpoints: endpoints.into_iter().filter(|endpoint| config.is_client_listener(&endpoint.name)).collect(),
+            endpoints: endpoints
+                .into_iter()
+                .filter(|endpoint| config.is_client_listener(&endpoint.name))
+                .collect(),
             rack: config.rack.clone(),
             directory_id: node.directory_id,
             previous_epoch,
         };
-        session_ended = Some(join_cluster(rt, &config, &quorum, &image, registration, stop_asked).await?);
+        session_ended =
+            Some(join_cluster(rt, &config, &quorum, &image, registration, stop_asked).await?);
         dir.record_broker_epoch(quorum.broker().epoch.get()).await?;
         partitions.send(Request::RetireUnclaimed);
         let_in(rt, for_clients, &services, &open);
     }
     let took_ms = (rt.now() - began).as_millis();
     tracing::info!(node = node.id, cluster = %node.cluster_id, took_ms, "serving");
-    Ok(Broker { rt: Rc::clone(rt), partitions, dir, broker_epoch: quorum.identity(), stop_session, session_ended, listeners: addresses })
+    Ok(Broker {
+        rt: Rc::clone(rt),
+        partitions,
+        dir,
+        broker_epoch: quorum.identity(),
+        stop_session,
+        session_ended,
+        listeners: addresses,
+    })
 }
 
 // ---- sockets
@@ -203,18 +256,40 @@ struct Bound {
 
 async fn bind(rt: &Rt, config: &Config) -> Result<Vec<Bound>, StartError> {
     let mut bound = Vec::with_capacity(config.listeners.len());
-    for ListenerConfig { name, kind, host, port } in &config.listeners {
-        let failed = |source| StartError::Listen { name: name.to_string(), host: host.clone(), port: *port, source };
+    for ListenerConfig {
+        name,
+        kind,
+        host,
+        port,
+    } in &config.listeners
+    {
+        let failed = |source| StartError::Listen {
+            name: name.to_string(),
+            host: host.clone(),
+            port: *port,
+            source,
+        };
         let socket = rt.listen(host, *port).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        bound.push(Bound { listener: Listener { name: name.clone(), kind: *kind, socket }, address });
+        bound.push(Bound {
+            listener: Listener {
+                name: name.clone(),
+                kind: *kind,
+                socket,
+            },
+            address,
+        });
     }
     Ok(bound)
 }
 
 fn let_in(rt: &Rt, bound: Vec<Bound>, services: &Rc<Services>, open: &Rc<Cell<usize>>) {
     for bound in bound {
-        rt.spawn(Box::pin(accept_forever(bound.listener, Rc::clone(services), Rc::clone(open))));
+        rt.spawn(Box::pin(accept_forever(
+            bound.listener,
+            Rc::clone(services),
+            Rc::clone(open),
+        )));
     }
 }
 
@@ -222,13 +297,31 @@ fn let_in(rt: &Rt, bound: Vec<Bound>, services: &Rc<Services>, open: &Rc<Cell<us
 fn advertised(config: &Config, bound: &[Bound]) -> Vec<AdvertisedEndpoint> {
     let endpoints = bound.iter().map(|bound| {
         let name = &bound.listener.name;
-        let configured = config.advertised.iter().find(|advertised| advertised.name == *name);
-        let own = config.listeners.iter().find(|listener| listener.name == *name);
-        let host = configured.map(|advertised| advertised.host.clone()).or_else(|| own.map(|own| own.host.clone()));
-        let host = host.filter(|host| !host.is_empty()).unwrap_or_else(|| config.host_name.clone());
+        let configured = config
+            .advertised
+            .iter()
+            .find(|advertised| advertised.name == *name);
+        let own = config
+            .listeners
+            .iter()
+            .find(|listener| listener.name == *name);
+        let host = configured
+            .map(|advertised| advertised.host.clone())
+            .or_else(|| own.map(|own| own.host.clone()));
+        let host = host
+            .filter(|host| !host.is_empty())
+            .unwrap_or_else(|| config.host_name.clone());
         // Port 0 is one that the kernel chose.
-        let port = configured.map(|advertised| advertised.port).filter(|port| *port != 0).unwrap_or(bound.address.port());
-        AdvertisedEndpoint { name: name.clone(), host: Str::from(host), port, security_protocol: 0 }
+        let port = configured
+            .map(|advertised| advertised.port)
+            .filter(|port| *port != 0)
+            .unwrap_or(bound.address.port());
+        AdvertisedEndpoint {
+            name: name.clone(),
+            host: Str::from(host),
+            port,
+            security_protocol: 0,
+        }
     });
     endpoints.collect()
 }
@@ -251,10 +344,19 @@ async fn ask_cluster_id(rt: &Rt, config: &Config) -> Str {
     let mut complained = false;
     loop {
         for address in &config.controllers {
-            let options = ConnectionOptions { request_timeout: Duration::from_secs(5), ..Default::default() };
+            let options = ConnectionOptions {
+                request_timeout: Duration::from_secs(5),
+                ..Default::default()
+            };
             let asked = async {
-                let connection = Connection::connect(&net, &address.host, address.port, options).await?;
-                connection.call(&DescribeClusterRequest { endpoint_type: 2, ..Default::default() }).await
+                let connection =
+                    Connection::connect(&net, &address.host, address.port, options).await?;
+                connection
+                    .call(&DescribeClusterRequest {
+                        endpoint_type: 2,
+                        ..Default::default()
+                    })
+                    .await
             };
             match asked.await {
                 Ok(response) if !response.cluster_id.is_empty() => return response.cluster_id,
@@ -290,15 +392,32 @@ async fn start_quorum(
     let quorum_state = dir.read_quorum_state().await?;
     let view = Rc::new(QuorumView::default());
     view.leader_id.set(-1);
-    let me = ReplicaKey { id: node.id, directory_id: node.directory_id };
+    let me = ReplicaKey {
+        id: node.id,
+        directory_id: node.directory_id,
+    };
     let identity = lifecycle::identity(node.id);
-    let raft_config = RaftConfig { me, may_lead: config.roles.controller };
+    let raft_config = RaftConfig {
+        me,
+        may_lead: config.roles.controller,
+    };
     if !config.roles.controller {
         let voters = recovered.voters.take().unwrap_or_default();
         view.voters.replace(voters.clone());
-        let raft = Raft::start(raft_config, quorum_state, voters, true, recovered.bounds, &mut Vec::new())?;
+        let raft = Raft::start(
+            raft_config,
+            quorum_state,
+            voters,
+            true,
+            recovered.bounds,
+            &mut Vec::new(),
+        )?;
         publish_recovered(&mut recovered.replayer, recovered.provenance, &publisher);
-        let link = Link::new(client_net(rt), format!("broker-{}", node.id), config.controllers.clone());
+        let link = Link::new(
+            client_net(rt),
+            format!("broker-{}", node.id),
+            config.controllers.clone(),
+        );
         let observer = ObserverConfig {
             cluster_id: node.cluster_id.clone(),
             node_id: node.id,
@@ -307,7 +426,14 @@ async fn start_quorum(
             replayer: recovered.replayer,
             raft,
         };
-        let caught_up = controller::start_observer(rt, observer, link.clone(), partitions, publisher, Rc::clone(&view));
+        let caught_up = controller::start_observer(
+            rt,
+            observer,
+            link.clone(),
+            partitions,
+            publisher,
+            Rc::clone(&view),
+        );
         // The loop lives as long as the shard.
         let _ = caught_up.await;
         return Ok(ControllerHandle::there(link, view, identity));
@@ -316,7 +442,9 @@ async fn start_quorum(
     let (voters, voters_in_log) = match recovered.voters.take() {
         // A controller that has moved to other ports says so in its log.
         Some(voters) => match voters.get(me.id) {
-            Some(known) if *known != own && known.directory_id == own.directory_id && voters.len() == 1 => {
+            Some(known)
+                if *known != own && known.directory_id == own.directory_id && voters.len() == 1 =>
+            {
                 (VoterSet::of_one(me.id, own), false)
             }
             _ => (voters, true),
@@ -328,7 +456,14 @@ async fn start_quorum(
         None => format_records().to_vec(),
     };
     let mut raft_outputs = Vec::new();
-    let raft = Raft::start(raft_config, quorum_state, voters, voters_in_log, recovered.bounds, &mut raft_outputs)?;
+    let raft = Raft::start(
+        raft_config,
+        quorum_state,
+        voters,
+        voters_in_log,
+        recovered.bounds,
+        &mut raft_outputs,
+    )?;
     host_metadata_log(&partitions, config, Some(raft.epoch())).await?;
     publish_recovered(&mut recovered.replayer, recovered.provenance, &publisher);
     let active = ActiveConfig {
@@ -349,21 +484,35 @@ async fn start_quorum(
         raft,
         raft_outputs,
     };
-    let commands = controller::start_active(rt, active, partitions, publisher, Rc::clone(&view)).await?;
+    let commands =
+        controller::start_active(rt, active, partitions, publisher, Rc::clone(&view)).await?;
     Ok(ControllerHandle::here(commands, view, identity))
 }
 
 /// Hosts the metadata log: led under `epoch`, or followed.
-async fn host_metadata_log(partitions: &PartitionsHandle, config: &Config, epoch: Option<i32>) -> Result<(), StartError> {
+async fn host_metadata_log(
+    partitions: &PartitionsHandle,
+    config: &Config,
+    epoch: Option<i32>,
+) -> Result<(), StartError> {
     let hosted = Hosted {
         partition: METADATA_PARTITION,
         topic_name: Str::from(METADATA_TOPIC),
         leads: epoch.is_some(),
         leader_epoch: epoch.unwrap_or(0),
-        config: LogConfig { retention: None, segment_bytes: config.metadata_segment_bytes, ..Default::default() },
+        config: LogConfig {
+            retention: None,
+            segment_bytes: config.metadata_segment_bytes,
+            ..Default::default()
+        },
     };
-    let publication = Publication { hosted: vec![hosted], dropped: Vec::new() };
-    Ok(partitions.ask(|done| Request::Publish(publication, done)).await?)
+    let publication = Publication {
+        hosted: vec![hosted],
+        dropped: Vec::new(),
+    };
+    Ok(partitions
+        .ask(|done| Request::Publish(publication, done))
+        .await?)
 }
 
 struct Recovered {
@@ -374,27 +523,39 @@ struct Recovered {
 }
 
 async fn recover_metadata_log(partitions: &PartitionsHandle) -> Result<Recovered, StartError> {
-    let bounds = partitions.ask(|reply| Request::Bounds(METADATA_PARTITION, reply)).await??;
+    let bounds = partitions
+        .ask(|reply| Request::Bounds(METADATA_PARTITION, reply))
+        .await??;
     let mut recovered = Recovered {
         replayer: Replayer::new(Image::default()),
         provenance: Provenance::default(),
         voters: None,
-        bounds: LogBounds { start: bounds.log_start, end: bounds.log_end, flushed: bounds.log_end, ..Default::default() },
+        bounds: LogBounds {
+            start: bounds.log_start,
+            end: bounds.log_end,
+            flushed: bounds.log_end,
+            ..Default::default()
+        },
     };
     let mut epochs = Epochs::default();
-    scan(partitions, METADATA_PARTITION, bounds, |batch| -> Result<(), controller::MetadataLogError> {
-        let header = batch.header();
-        epochs.assign(header.partition_leader_epoch, header.base_offset);
-        recovered.provenance = Provenance {
-            offset: header.last_offset(),
-            epoch: header.partition_leader_epoch,
-            timestamp_ms: header.max_timestamp,
-        };
-        if let Some(voters) = controller::apply_batch(&mut recovered.replayer, &batch)? {
-            recovered.voters = Some(voters);
-        }
-        Ok(())
-    })
+    scan(
+        partitions,
+        METADATA_PARTITION,
+        bounds,
+        |batch| -> Result<(), controller::MetadataLogError> {
+            let header = batch.header();
+            epochs.assign(header.partition_leader_epoch, header.base_offset);
+            recovered.provenance = Provenance {
+                offset: header.last_offset(),
+                epoch: header.partition_leader_epoch,
+                timestamp_ms: header.max_timestamp,
+            };
+            if let Some(voters) = controller::apply_batch(&mut recovered.replayer, &batch)? {
+                recovered.voters = Some(voters);
+            }
+            Ok(())
+        },
+    )
     .await?;
     recovered.bounds.epochs = epochs;
     Ok(recovered)
@@ -407,11 +568,17 @@ fn publish_recovered(replayer: &mut Replayer, provenance: Provenance, publisher:
 }
 
 fn own_voter(config: &Config, node: &Node, endpoints: &[AdvertisedEndpoint]) -> Voter {
-    let endpoints = endpoints.iter().filter(|endpoint| !config.is_client_listener(&endpoint.name));
+    let endpoints = endpoints
+        .iter()
+        .filter(|endpoint| !config.is_client_listener(&endpoint.name));
     Voter {
         directory_id: node.directory_id,
         endpoints: endpoints
-            .map(|endpoint| VoterEndpoint { name: endpoint.name.clone(), host: endpoint.host.clone(), port: endpoint.port })
+            .map(|endpoint| VoterEndpoint {
+                name: endpoint.name.clone(),
+                host: endpoint.host.clone(),
+                port: endpoint.port,
+            })
             .collect(),
         kraft_version_min: 0,
         kraft_version_max: 1,
@@ -419,13 +586,20 @@ fn own_voter(config: &Config, node: &Node, endpoints: &[AdvertisedEndpoint]) -> 
 }
 
 /// The voters that a format left, or those of a new quorum of one, which are written down first.
-async fn bootstrap_voters(rt: &Rt, dir: &MetadataDir, id: i32, own: Voter) -> Result<VoterSet, StartError> {
+async fn bootstrap_voters(
+    rt: &Rt,
+    dir: &MetadataDir,
+    id: i32,
+    own: Voter,
+) -> Result<VoterSet, StartError> {
     if let Some(voters) = dir.read_bootstrap_voters().await? {
         return Ok(voters);
     }
     let voters = VoterSet::of_one(id, own);
-    dir.write_bootstrap_voters(&voters, rt.wall_clock_ms()).await?;
-    dir.write_bootstrap_records(&format_records(), rt.wall_clock_ms()).await?;
+    dir.write_bootstrap_voters(&voters, rt.wall_clock_ms())
+        .await?;
+    dir.write_bootstrap_records(&format_records(), rt.wall_clock_ms())
+        .await?;
     Ok(voters)
 }
 
@@ -459,6 +633,8 @@ async fn join_cluster(
     // The session task lives as long as the shard.
     let _ = is_unfenced.await;
     // Clients that are let in must find this broker in its own metadata.
-    image.wait_for(|image| image.alive_broker(registration.node_id).is_some()).await;
+    image
+        .wait_for(|image| image.alive_broker(registration.node_id).is_some())
+        .await;
     Ok(has_ended)
 }

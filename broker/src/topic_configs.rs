@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ottla_broker_metadata::{ConfigCatalogue, Delta, EffectiveConfig, Image, Overrides, Resource, ResourceKind, Topic};
+use ottla_broker_metadata::{
+    ConfigCatalogue, Delta, EffectiveConfig, Image, Overrides, Resource, ResourceKind, Topic,
+};
 use ottla_broker_storage::{Durability, LogConfig, RetentionPolicy};
 use ottla_protocol::records::{Codec, Compression, Rules, TimestampRule};
 use ottla_protocol::{Str, Uuid};
@@ -44,7 +46,11 @@ impl TopicConfigs {
             node_id: config.node_id,
             producer_expiration_ms: i64::from(config.layers.get(key::PRODUCER_ID_EXPIRATION_MS)),
             file: config.layers.clone(),
-            state: RefCell::new(State { layers, default, by_topic: BTreeMap::new() }),
+            state: RefCell::new(State {
+                layers,
+                default,
+                by_topic: BTreeMap::new(),
+            }),
         }
     }
 
@@ -59,7 +65,11 @@ impl TopicConfigs {
                 state.set(image, topic);
             }
         }
-        for resource in delta.configs.iter().filter(|resource| resource.kind == ResourceKind::Topic) {
+        for resource in delta
+            .configs
+            .iter()
+            .filter(|resource| resource.kind == ResourceKind::Topic)
+        {
             if let Some(topic) = image.topic(&resource.name) {
                 state.set(image, topic);
             }
@@ -79,8 +89,14 @@ impl TopicConfigs {
         if self.broker_changed(delta) {
             return image.topics.iter().cloned().collect();
         }
-        let topics = delta.configs.iter().filter(|resource| resource.kind == ResourceKind::Topic);
-        topics.filter_map(|resource| image.topic(&resource.name)).cloned().collect()
+        let topics = delta
+            .configs
+            .iter()
+            .filter(|resource| resource.kind == ResourceKind::Topic);
+        topics
+            .filter_map(|resource| image.topic(&resource.name))
+            .cloned()
+            .collect()
     }
 
     /// Whether records are deleted from the front of this topic.
@@ -121,7 +137,9 @@ impl TopicConfigs {
             index_interval_bytes: unsigned(config.index_interval_bytes),
             retention: config.cleanup.delete.then_some(RetentionPolicy {
                 age_max_ms: config.retention_ms,
-                bytes_max: config.retention_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
+                bytes_max: config
+                    .retention_bytes
+                    .and_then(|bytes| u64::try_from(bytes).ok()),
             }),
             file_delete_delay_ms: config.file_delete_delay_ms,
             producer_expiration_ms: self.producer_expiration_ms,
@@ -167,15 +185,24 @@ impl State {
 /// The layers of a broker under an image.
 pub fn layers_of(file: &Layers, image: &Image, node_id: i32) -> Layers {
     Layers {
-        broker: image.broker_overrides(node_id).map(|overrides| plain(overrides)).unwrap_or_default(),
-        cluster: image.cluster_overrides().map(|overrides| plain(overrides)).unwrap_or_default(),
+        broker: image
+            .broker_overrides(node_id)
+            .map(|overrides| plain(overrides))
+            .unwrap_or_default(),
+        cluster: image
+            .cluster_overrides()
+            .map(|overrides| plain(overrides))
+            .unwrap_or_default(),
         file: file.file.clone(),
     }
 }
 
 /// Overrides as the settings crate has them.
 pub fn plain(overrides: &Overrides) -> BTreeMap<String, String> {
-    overrides.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    overrides
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect()
 }
 
 fn compression_of(kind: CompressionType) -> Option<Compression> {
@@ -199,7 +226,9 @@ pub struct Catalogue {
 impl Catalogue {
     /// With the static values of this controller.
     pub fn new(config: &Config) -> Self {
-        Self { file: config.layers.clone() }
+        Self {
+            file: config.layers.clone(),
+        }
     }
 }
 

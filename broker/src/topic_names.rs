@@ -11,7 +11,11 @@ const RESERVED: [&str; 2] = ["__transaction_state", "__share_group_state"];
 /// Whether `name` may be a topic's: letters, digits, dot, dash, underscore, and neither `.` nor `..`.
 pub fn is_valid(name: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    !name.is_empty() && name.len() <= NAME_BYTES_MAX && name != "." && name != ".." && name.bytes().all(is_allowed)
+    !name.is_empty()
+        && name.len() <= NAME_BYTES_MAX
+        && name != "."
+        && name != ".."
+        && name.bytes().all(is_allowed)
 }
 
 /// Whether the topic is written by brokers only.

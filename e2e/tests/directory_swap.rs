@@ -30,30 +30,51 @@ fn a_directory_goes_to_apache_kafka_and_back() -> Result<()> {
     let ours = start_ours(&file, dir.path(), &address, "first")?;
     produce(&address, 1, 50_000)?;
     let written = consume(&address)?;
-    ensure!(written == numbers(1, 50_000), "Ottla gives back {} of 50,000 records", written.len());
+    ensure!(
+        written == numbers(1, 50_000),
+        "Ottla gives back {} of 50,000 records",
+        written.len()
+    );
     stop(ours)?;
 
     let theirs = start_theirs(&file, dir.path(), &address)?;
-    ensure!(consume(&address)? == written, "Apache Kafka serves other records than Ottla wrote");
+    ensure!(
+        consume(&address)? == written,
+        "Apache Kafka serves other records than Ottla wrote"
+    );
     produce(&address, 50_001, 60_000)?;
     stop(theirs)?;
 
     let ours = start_ours(&file, dir.path(), &address, "second")?;
     let all = consume(&address)?;
-    ensure!(all == numbers(1, 60_000), "Ottla gives back {} of 60,000 records", all.len());
+    ensure!(
+        all == numbers(1, 60_000),
+        "Ottla gives back {} of 60,000 records",
+        all.len()
+    );
     stop(ours)
 }
 
 fn start_ours(file: &Path, dir: &Path, address: &str, life: &str) -> Result<Running> {
     let mut command = Command::new(ottla_binary()?);
     command.arg("broker").arg(file);
-    started("ottla broker", &mut command, &dir.join(format!("ottla-{life}.log")), address)
+    started(
+        "ottla broker",
+        &mut command,
+        &dir.join(format!("ottla-{life}.log")),
+        address,
+    )
 }
 
 fn start_theirs(file: &Path, dir: &Path, address: &str) -> Result<Running> {
     let mut command = java(&kafka_classpath("4.3.1")?);
     command.arg("kafka.Kafka").arg(file);
-    started("Apache Kafka", &mut command, &dir.join("kafka.log"), address)
+    started(
+        "Apache Kafka",
+        &mut command,
+        &dir.join("kafka.log"),
+        address,
+    )
 }
 
 fn started(name: &str, command: &mut Command, log: &Path, address: &str) -> Result<Running> {
@@ -76,23 +97,55 @@ fn numbers(from: u32, to: u32) -> Vec<String> {
 
 fn kcat(address: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("kcat");
-    command.args(["-q", "-b", address, "-t", TOPIC, "-X", "topic.metadata.refresh.interval.ms=1000"]).args(arguments);
+    command
+        .args([
+            "-q",
+            "-b",
+            address,
+            "-t",
+            TOPIC,
+            "-X",
+            "topic.metadata.refresh.interval.ms=1000",
+        ])
+        .args(arguments);
     command
 }
 
 /// One record per number, in order, acknowledged by all replicas.
 fn produce(address: &str, from: u32, to: u32) -> Result<()> {
-    let mut producer = kcat(address, &["-P", "-z", "lz4", "-X", "acks=all", "-X", "enable.idempotence=true"])
-        .stdin(Stdio::piped())
-        .spawn()?;
+    let mut producer = kcat(
+        address,
+        &[
+            "-P",
+            "-z",
+            "lz4",
+            "-X",
+            "acks=all",
+            "-X",
+            "enable.idempotence=true",
+        ],
+    )
+    .stdin(Stdio::piped())
+    .spawn()?;
     let lines = numbers(from, to).join("\n");
-    producer.stdin.take().context("standard input is piped")?.write_all(lines.as_bytes())?;
+    producer
+        .stdin
+        .take()
+        .context("standard input is piped")?
+        .write_all(lines.as_bytes())?;
     ensure!(producer.wait()?.success(), "kcat cannot produce");
     Ok(())
 }
 
 fn consume(address: &str) -> Result<Vec<String>> {
     let read = kcat(address, &["-C", "-e", "-o", "beginning"]).output()?;
-    ensure!(read.status.success(), "kcat cannot consume: {}", String::from_utf8_lossy(&read.stderr));
-    Ok(String::from_utf8(read.stdout)?.lines().map(str::to_owned).collect())
+    ensure!(
+        read.status.success(),
+        "kcat cannot consume: {}",
+        String::from_utf8_lossy(&read.stderr)
+    );
+    Ok(String::from_utf8(read.stdout)?
+        .lines()
+        .map(str::to_owned)
+        .collect())
 }

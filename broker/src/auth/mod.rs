@@ -18,7 +18,10 @@ pub struct Principal {
 impl Principal {
     /// Whom a connection without authentication speaks for.
     pub fn anonymous() -> Self {
-        Self { kind: Str::from("User"), name: Str::from("ANONYMOUS") }
+        Self {
+            kind: Str::from("User"),
+            name: Str::from("ANONYMOUS"),
+        }
     }
 }
 
@@ -67,7 +70,12 @@ pub enum Authorizer {
 
 impl Authorizer {
     /// Whether `principal` may do `operation` to `resource`.
-    pub fn allows(&self, _principal: &Principal, _operation: Operation, _resource: Resource<'_>) -> bool {
+    pub fn allows(
+        &self,
+        _principal: &Principal,
+        _operation: Operation,
+        _resource: Resource<'_>,
+    ) -> bool {
         match self {
             Self::AllowAll => true,
         }

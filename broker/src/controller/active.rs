@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use ottla_broker_metadata::{
-    Controller, ControllerOptions, Decision, Delta, Image, Provenance, Replayer, VersionedRecord, bootstrap_records,
+    Controller, ControllerOptions, Decision, Delta, Image, Provenance, Replayer, VersionedRecord,
+    bootstrap_records,
 };
 use ottla_broker_raft::{FetchVerdict, Input, Output, Raft, ReplicaKey};
+use ottla_broker_storage::Origin;
 use ottla_protocol::messages::describe_quorum_request::DescribeQuorumRequest;
 use ottla_protocol::messages::describe_quorum_response::{self, DescribeQuorumResponse};
-use ottla_broker_storage::Origin;
 use ottla_protocol::records::BatchView;
 use ottla_protocol::{ErrorCode, Uuid};
 use tokio::sync::{mpsc, oneshot};
@@ -65,7 +66,12 @@ pub async fn start(
     let committed = config.replayer.image().clone();
     let end = config.raft.log().end;
     let mut active = Active {
-        controller: Controller::activate(config.options.clone(), config.replayer, end, rt.now().ms()),
+        controller: Controller::activate(
+            config.options.clone(),
+            config.replayer,
+            end,
+            rt.now().ms(),
+        ),
         rt: Rc::clone(rt),
         options: config.options,
         dir: config.dir,
@@ -163,8 +169,12 @@ impl Active {
         match command {
             Command::CreateTopics(_, request, reply) => {
                 let rt = Rc::clone(&self.rt);
-                let mut new_id = || Uuid::from_random_bits(u128::from(rt.random()) << 64 | u128::from(rt.random()));
-                let decision = self.controller.create_topics(&request, &mut new_id, &|_| true);
+                let mut new_id = || {
+                    Uuid::from_random_bits(u128::from(rt.random()) << 64 | u128::from(rt.random()))
+                };
+                let decision = self
+                    .controller
+                    .create_topics(&request, &mut new_id, &|_| true);
                 self.settle(&request, decision, reply);
             }
             Command::DeleteTopics(_, request, reply) => {
@@ -193,13 +203,20 @@ impl Active {
             }
             Command::BrokerRegistration(_, request, reply) => {
                 let (end, now_ms) = (self.raft.log().end, self.rt.now().ms());
-                let decision = self.controller.register_broker(&request, end, log::KRAFT_VERSION, now_ms);
+                let decision =
+                    self.controller
+                        .register_broker(&request, end, log::KRAFT_VERSION, now_ms);
                 self.settle(&request, decision, reply);
             }
             Command::BrokerHeartbeat(_, request, reply) => {
                 let now_ms = self.rt.now().ms();
                 let sessions = self.controller.sessions_mut();
-                sessions.heard(request.broker_id, request.broker_epoch, request.current_metadata_offset, now_ms);
+                sessions.heard(
+                    request.broker_id,
+                    request.broker_epoch,
+                    request.current_metadata_offset,
+                    now_ms,
+                );
                 let decision = self.controller.broker_heartbeat(&request);
                 self.settle(&request, decision, reply);
             }
@@ -212,7 +229,11 @@ impl Active {
                 // The asker may have gone.
                 let _ = reply.send(response);
             }
-            Command::JudgeFetch { replica, claim, reply } => {
+            Command::JudgeFetch {
+                replica,
+                claim,
+                reply,
+            } => {
                 let verdict = self.raft.judge_fetch(claim);
                 if verdict == FetchVerdict::Serve {
                     self.note_fetch(replica, claim.fetch_offset);
@@ -230,13 +251,22 @@ impl Active {
 
     /// Appends what a decision wants and releases its reply at the commit of its last record. A decision
     /// without records still waits for those before it, which it may have seen.
-    fn settle<R: Forwarded>(&mut self, request: &R, decision: Decision<R::Response>, reply: oneshot::Sender<R::Response>) {
+    fn settle<R: Forwarded>(
+        &mut self,
+        request: &R,
+        decision: Decision<R::Response>,
+        reply: oneshot::Sender<R::Response>,
+    ) {
         let refused = |error: ErrorCode| request.refused(error);
         let on_refusal = refused(ErrorCode::KAFKA_STORAGE_ERROR);
         let response = decision.reply;
         let release: Release = Box::new(move |outcome| {
             // The asker may have gone.
-            let _ = reply.send(if outcome.is_ok() { response } else { on_refusal });
+            let _ = reply.send(if outcome.is_ok() {
+                response
+            } else {
+                on_refusal
+            });
         });
         if decision.records.is_empty() {
             match self.pending.back_mut() {
@@ -249,11 +279,19 @@ impl Active {
     }
 
     fn append_all(&mut self, records: &[VersionedRecord], atomic: bool, release: Release) {
-        let per_batch = if atomic { records.len() } else { RECORDS_PER_BATCH_MAX };
+        let per_batch = if atomic {
+            records.len()
+        } else {
+            RECORDS_PER_BATCH_MAX
+        };
         let mut batches = records.chunks(per_batch).peekable();
         let mut release = Some(release);
         while let Some(batch) = batches.next() {
-            let replies = if batches.peek().is_none() { release.take().into_iter().collect() } else { Vec::new() };
+            let replies = if batches.peek().is_none() {
+                release.take().into_iter().collect()
+            } else {
+                Vec::new()
+            };
             self.append(batch, replies);
         }
     }
@@ -262,25 +300,55 @@ impl Active {
     fn append(&mut self, records: &[VersionedRecord], replies: Vec<Release>) {
         let (base, epoch) = (self.raft.log().end, self.raft.epoch());
         let now_ms = self.rt.wall_clock_ms();
-        let batch = log::batch_of(records, epoch, base, now_ms).expect("decisions are made in versions that can be written");
+        let batch = log::batch_of(records, epoch, base, now_ms)
+            .expect("decisions are made in versions that can be written");
         let end = base + records.len() as i64;
-        let replayed = self.controller.replay(base, records.iter().map(|record| &record.record));
+        let replayed = self
+            .controller
+            .replay(base, records.iter().map(|record| &record.record));
         replayed.expect("what was decided on an image can be applied to it");
-        let publish = self.controller.publish(Provenance { offset: end - 1, epoch, timestamp_ms: now_ms });
+        let publish = self.controller.publish(Provenance {
+            offset: end - 1,
+            epoch,
+            timestamp_ms: now_ms,
+        });
         self.append_batch(batch, epoch, base, end);
-        self.pending.push_back(Pending { end, publish, replies });
+        self.pending.push_back(Pending {
+            end,
+            publish,
+            replies,
+        });
     }
 
     fn append_batch(&mut self, batch: BatchView, epoch: i32, start: i64, end: i64) {
         let mut outputs = Vec::new();
-        self.raft.step(Input::Appended { epoch, start, end }, &mut outputs);
-        assert!(outputs.is_empty(), "nothing is committed before it is flushed");
-        let entry = AppendEntry { partition: METADATA_PARTITION, batch, leader_epoch: epoch, origin: Origin::Replication };
-        let appended = self.partitions.ask(|reply| Request::Append(Append { entries: vec![entry], reply }));
+        self.raft
+            .step(Input::Appended { epoch, start, end }, &mut outputs);
+        assert!(
+            outputs.is_empty(),
+            "nothing is committed before it is flushed"
+        );
+        let entry = AppendEntry {
+            partition: METADATA_PARTITION,
+            batch,
+            leader_epoch: epoch,
+            origin: Origin::Replication,
+        };
+        let appended = self.partitions.ask(|reply| {
+            Request::Append(Append {
+                entries: vec![entry],
+                reply,
+            })
+        });
         let (ends, generation) = (self.ends.clone(), self.generation);
         self.rt.spawn(Box::pin(async move {
-            let outcome = appended.await.and_then(|mut outcomes| outcomes.pop().unwrap_or(Err(PartitionError::Stopping)));
-            let _ = ends.send(AppendEnd { generation, outcome });
+            let outcome = appended
+                .await
+                .and_then(|mut outcomes| outcomes.pop().unwrap_or(Err(PartitionError::Stopping)));
+            let _ = ends.send(AppendEnd {
+                generation,
+                outcome,
+            });
         }));
     }
 
@@ -291,7 +359,8 @@ impl Active {
         match end.outcome {
             Ok(appended) => {
                 let mut outputs = Vec::new();
-                self.raft.step(Input::Flushed(appended.end_offset), &mut outputs);
+                self.raft
+                    .step(Input::Flushed(appended.end_offset), &mut outputs);
                 self.carry_out(outputs).await;
             }
             Err(PartitionError::Stopping) => self.refuse_pending(ErrorCode::NOT_CONTROLLER),
@@ -307,13 +376,17 @@ impl Active {
         let mut outputs = Vec::new();
         self.raft.step(Input::Truncated(end), &mut outputs);
         let replayer = Replayer::new(self.committed.clone());
-        self.controller = Controller::activate(self.options.clone(), replayer, end, self.rt.now().ms());
+        self.controller =
+            Controller::activate(self.options.clone(), replayer, end, self.rt.now().ms());
         self.refuse_pending(ErrorCode::KAFKA_STORAGE_ERROR);
     }
 
     fn refuse_pending(&mut self, error: ErrorCode) {
         for pending in std::mem::take(&mut self.pending) {
-            pending.replies.into_iter().for_each(|release| release(Err(error)));
+            pending
+                .replies
+                .into_iter()
+                .for_each(|release| release(Err(error)));
         }
     }
 
@@ -327,23 +400,45 @@ impl Active {
                         std::process::exit(1);
                     }
                 }
-                Output::BecameLeader { epoch, bootstrap_voters } => self.open_epoch(epoch, bootstrap_voters.as_ref()),
+                Output::BecameLeader {
+                    epoch,
+                    bootstrap_voters,
+                } => self.open_epoch(epoch, bootstrap_voters.as_ref()),
                 Output::BecameFollower { leader_id, epoch } => {
-                    tracing::warn!(leader_id, epoch, "another node claims to lead a quorum of one");
+                    tracing::warn!(
+                        leader_id,
+                        epoch,
+                        "another node claims to lead a quorum of one"
+                    );
                 }
                 Output::Committed(end) => self.committed(end),
             }
         }
     }
 
-    fn open_epoch(&mut self, epoch: i32, bootstrap_voters: Option<&ottla_protocol::messages::voters_record::VotersRecord>) {
+    fn open_epoch(
+        &mut self,
+        epoch: i32,
+        bootstrap_voters: Option<&ottla_protocol::messages::voters_record::VotersRecord>,
+    ) {
         let (base, me) = (self.raft.log().end, self.options.node_id);
         let now_ms = self.rt.wall_clock_ms();
-        let batch = log::epoch_opening(epoch, base, me, self.raft.voters(), bootstrap_voters, now_ms)
-            .expect("control records can be written");
+        let batch = log::epoch_opening(
+            epoch,
+            base,
+            me,
+            self.raft.voters(),
+            bootstrap_voters,
+            now_ms,
+        )
+        .expect("control records can be written");
         let end = batch.header().next_offset();
         self.append_batch(batch, epoch, base, end);
-        self.pending.push_back(Pending { end, publish: None, replies: Vec::new() });
+        self.pending.push_back(Pending {
+            end,
+            publish: None,
+            replies: Vec::new(),
+        });
         self.view.leader_id.set(me);
         self.view.epoch.set(epoch);
         self.view.voters.replace(self.raft.voters().clone());
@@ -351,13 +446,22 @@ impl Active {
     }
 
     fn committed(&mut self, high_watermark: i64) {
-        while self.pending.front().is_some_and(|pending| pending.end <= high_watermark) {
-            let Some(pending) = self.pending.pop_front() else { break };
+        while self
+            .pending
+            .front()
+            .is_some_and(|pending| pending.end <= high_watermark)
+        {
+            let Some(pending) = self.pending.pop_front() else {
+                break;
+            };
             if let Some((image, delta)) = pending.publish {
                 self.committed = image.clone();
                 self.publisher.publish(image, &delta);
             }
-            pending.replies.into_iter().for_each(|release| release(Ok(())));
+            pending
+                .replies
+                .into_iter()
+                .for_each(|release| release(Ok(())));
         }
         if let (true, Some(ready)) = (self.pending.is_empty(), self.ready.take()) {
             let _ = ready.send(());
@@ -366,15 +470,21 @@ impl Active {
 
     fn expire_sessions(&mut self) {
         while let Some(decision) = self.controller.expire(self.rt.now().ms()) {
-            tracing::warn!(broker = decision.reply, "no heartbeat within broker.session.timeout.ms; fencing the broker");
+            tracing::warn!(
+                broker = decision.reply,
+                "no heartbeat within broker.session.timeout.ms; fencing the broker"
+            );
             self.append_all(&decision.records, decision.atomic, Box::new(|_| {}));
         }
     }
 
     fn note_fetch(&mut self, replica: ReplicaKey, fetch_offset: i64) {
         let now_ms = self.rt.wall_clock_ms();
-        let observer =
-            self.observers.entry(replica).or_insert(Observer { fetch_offset, last_fetch_ms: now_ms, last_caught_up_ms: -1 });
+        let observer = self.observers.entry(replica).or_insert(Observer {
+            fetch_offset,
+            last_fetch_ms: now_ms,
+            last_caught_up_ms: -1,
+        });
         observer.fetch_offset = fetch_offset;
         observer.last_fetch_ms = now_ms;
         if fetch_offset >= self.raft.log().end {
@@ -382,11 +492,19 @@ impl Active {
         }
     }
 
-    fn describe_quorum(&self, request: &DescribeQuorumRequest, version: i16) -> DescribeQuorumResponse {
+    fn describe_quorum(
+        &self,
+        request: &DescribeQuorumRequest,
+        version: i16,
+    ) -> DescribeQuorumResponse {
         let has_directories = version >= DIRECTORY_IDS_SINCE;
         let directory = |id: Uuid| if has_directories { id } else { Uuid::ZERO };
         let asks_for_metadata = request.topics.iter().any(|topic| {
-            topic.topic_name == *super::METADATA_TOPIC && topic.partitions.iter().any(|partition| partition.partition_index == 0)
+            topic.topic_name == *super::METADATA_TOPIC
+                && topic
+                    .partitions
+                    .iter()
+                    .any(|partition| partition.partition_index == 0)
         });
         if !asks_for_metadata {
             return request.refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
@@ -395,20 +513,28 @@ impl Active {
         let now_ms = self.rt.wall_clock_ms();
         let me = describe_quorum_response::ReplicaState {
             replica_id: self.options.node_id,
-            replica_directory_id: directory(self.raft.voters().get(self.options.node_id).map_or(Uuid::ZERO, |voter| voter.directory_id)),
+            replica_directory_id: directory(
+                self.raft
+                    .voters()
+                    .get(self.options.node_id)
+                    .map_or(Uuid::ZERO, |voter| voter.directory_id),
+            ),
             log_end_offset: end,
             last_fetch_timestamp: now_ms,
             last_caught_up_timestamp: now_ms,
             ..Default::default()
         };
-        let observers = self.observers.iter().map(|(key, observer)| describe_quorum_response::ReplicaState {
-            replica_id: key.id,
-            replica_directory_id: directory(key.directory_id),
-            log_end_offset: observer.fetch_offset,
-            last_fetch_timestamp: observer.last_fetch_ms,
-            last_caught_up_timestamp: observer.last_caught_up_ms,
-            ..Default::default()
-        });
+        let observers =
+            self.observers
+                .iter()
+                .map(|(key, observer)| describe_quorum_response::ReplicaState {
+                    replica_id: key.id,
+                    replica_directory_id: directory(key.directory_id),
+                    log_end_offset: observer.fetch_offset,
+                    last_fetch_timestamp: observer.last_fetch_ms,
+                    last_caught_up_timestamp: observer.last_caught_up_ms,
+                    ..Default::default()
+                });
         let partition = describe_quorum_response::PartitionData {
             partition_index: 0,
             leader_id: self.raft.leader_id(),
@@ -418,23 +544,35 @@ impl Active {
             observers: observers.collect(),
             ..Default::default()
         };
-        let nodes = self.raft.voters().iter().map(|(id, voter)| describe_quorum_response::Node {
-            node_id: id,
-            listeners: voter.endpoints.iter().map(|endpoint| describe_quorum_response::Listener {
-                name: endpoint.name.clone(),
-                host: endpoint.host.clone(),
-                port: endpoint.port,
+        let nodes = self
+            .raft
+            .voters()
+            .iter()
+            .map(|(id, voter)| describe_quorum_response::Node {
+                node_id: id,
+                listeners: voter
+                    .endpoints
+                    .iter()
+                    .map(|endpoint| describe_quorum_response::Listener {
+                        name: endpoint.name.clone(),
+                        host: endpoint.host.clone(),
+                        port: endpoint.port,
+                        ..Default::default()
+                    })
+                    .collect(),
                 ..Default::default()
-            }).collect(),
-            ..Default::default()
-        });
+            });
         DescribeQuorumResponse {
             topics: vec![describe_quorum_response::TopicData {
                 topic_name: super::METADATA_TOPIC.into(),
                 partitions: vec![partition],
                 ..Default::default()
             }],
-            nodes: if has_directories { nodes.collect() } else { Vec::new() },
+            nodes: if has_directories {
+                nodes.collect()
+            } else {
+                Vec::new()
+            },
             ..Default::default()
         }
     }

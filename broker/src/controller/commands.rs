@@ -11,15 +11,23 @@ use ottla_protocol::messages::broker_heartbeat_response::BrokerHeartbeatResponse
 use ottla_protocol::messages::broker_registration_request::BrokerRegistrationRequest;
 use ottla_protocol::messages::broker_registration_response::BrokerRegistrationResponse;
 use ottla_protocol::messages::create_partitions_request::CreatePartitionsRequest;
-use ottla_protocol::messages::create_partitions_response::{CreatePartitionsResponse, CreatePartitionsTopicResult};
+use ottla_protocol::messages::create_partitions_response::{
+    CreatePartitionsResponse, CreatePartitionsTopicResult,
+};
 use ottla_protocol::messages::create_topics_request::CreateTopicsRequest;
-use ottla_protocol::messages::create_topics_response::{CreatableTopicResult, CreateTopicsResponse};
+use ottla_protocol::messages::create_topics_response::{
+    CreatableTopicResult, CreateTopicsResponse,
+};
 use ottla_protocol::messages::delete_topics_request::DeleteTopicsRequest;
-use ottla_protocol::messages::delete_topics_response::{DeletableTopicResult, DeleteTopicsResponse};
+use ottla_protocol::messages::delete_topics_response::{
+    DeletableTopicResult, DeleteTopicsResponse,
+};
 use ottla_protocol::messages::describe_quorum_request::DescribeQuorumRequest;
 use ottla_protocol::messages::describe_quorum_response::DescribeQuorumResponse;
 use ottla_protocol::messages::incremental_alter_configs_request::IncrementalAlterConfigsRequest;
-use ottla_protocol::messages::incremental_alter_configs_response::{self, IncrementalAlterConfigsResponse};
+use ottla_protocol::messages::incremental_alter_configs_response::{
+    self, IncrementalAlterConfigsResponse,
+};
 use ottla_protocol::messages::unregister_broker_request::UnregisterBrokerRequest;
 use ottla_protocol::messages::unregister_broker_response::UnregisterBrokerResponse;
 use ottla_protocol::messages::update_features_request::UpdateFeaturesRequest;
@@ -54,27 +62,71 @@ pub trait Forwarded: Request + 'static {
 /// A question to the active controller.
 pub enum Command {
     /// See [`Forwarded`]; so are all that carry a [`Caller`].
-    CreateTopics(Caller, CreateTopicsRequest, oneshot::Sender<CreateTopicsResponse>),
+    CreateTopics(
+        Caller,
+        CreateTopicsRequest,
+        oneshot::Sender<CreateTopicsResponse>,
+    ),
     /// Deletes topics.
-    DeleteTopics(Caller, DeleteTopicsRequest, oneshot::Sender<DeleteTopicsResponse>),
+    DeleteTopics(
+        Caller,
+        DeleteTopicsRequest,
+        oneshot::Sender<DeleteTopicsResponse>,
+    ),
     /// Adds partitions.
-    CreatePartitions(Caller, CreatePartitionsRequest, oneshot::Sender<CreatePartitionsResponse>),
+    CreatePartitions(
+        Caller,
+        CreatePartitionsRequest,
+        oneshot::Sender<CreatePartitionsResponse>,
+    ),
     /// Replaces overrides.
-    AlterConfigs(Caller, AlterConfigsRequest, oneshot::Sender<AlterConfigsResponse>),
+    AlterConfigs(
+        Caller,
+        AlterConfigsRequest,
+        oneshot::Sender<AlterConfigsResponse>,
+    ),
     /// Changes single overrides.
-    IncrementalAlterConfigs(Caller, IncrementalAlterConfigsRequest, oneshot::Sender<IncrementalAlterConfigsResponse>),
+    IncrementalAlterConfigs(
+        Caller,
+        IncrementalAlterConfigsRequest,
+        oneshot::Sender<IncrementalAlterConfigsResponse>,
+    ),
     /// Moves feature levels.
-    UpdateFeatures(Caller, UpdateFeaturesRequest, oneshot::Sender<UpdateFeaturesResponse>),
+    UpdateFeatures(
+        Caller,
+        UpdateFeaturesRequest,
+        oneshot::Sender<UpdateFeaturesResponse>,
+    ),
     /// Forgets a broker.
-    UnregisterBroker(Caller, UnregisterBrokerRequest, oneshot::Sender<UnregisterBrokerResponse>),
+    UnregisterBroker(
+        Caller,
+        UnregisterBrokerRequest,
+        oneshot::Sender<UnregisterBrokerResponse>,
+    ),
     /// Describes voters and observers.
-    DescribeQuorum(Caller, DescribeQuorumRequest, oneshot::Sender<DescribeQuorumResponse>),
+    DescribeQuorum(
+        Caller,
+        DescribeQuorumRequest,
+        oneshot::Sender<DescribeQuorumResponse>,
+    ),
     /// A broker starts.
-    BrokerRegistration(Caller, BrokerRegistrationRequest, oneshot::Sender<BrokerRegistrationResponse>),
+    BrokerRegistration(
+        Caller,
+        BrokerRegistrationRequest,
+        oneshot::Sender<BrokerRegistrationResponse>,
+    ),
     /// A broker lives.
-    BrokerHeartbeat(Caller, BrokerHeartbeatRequest, oneshot::Sender<BrokerHeartbeatResponse>),
+    BrokerHeartbeat(
+        Caller,
+        BrokerHeartbeatRequest,
+        oneshot::Sender<BrokerHeartbeatResponse>,
+    ),
     /// A broker needs producer ids.
-    AllocateProducerIds(Caller, AllocateProducerIdsRequest, oneshot::Sender<AllocateProducerIdsResponse>),
+    AllocateProducerIds(
+        Caller,
+        AllocateProducerIdsRequest,
+        oneshot::Sender<AllocateProducerIdsResponse>,
+    ),
     /// How to answer a fetch of the metadata log.
     JudgeFetch {
         /// Who fetches.

@@ -79,31 +79,45 @@ impl MetadataDir {
     /// What this node remembers of elections; the default when there is no file yet.
     pub async fn read_quorum_state(&self) -> Result<QuorumState, FileError> {
         let path = self.path(QUORUM_STATE);
-        let Some(bytes) = self.read(&path).await? else { return Ok(QuorumState::default()) };
+        let Some(bytes) = self.read(&path).await? else {
+            return Ok(QuorumState::default());
+        };
         let text = String::from_utf8_lossy(&bytes);
         QuorumState::parse(&text).map_err(|source| FileError::QuorumState { path, source })
     }
 
     /// Makes `state` durable.
     pub async fn write_quorum_state(&self, state: QuorumState) -> Result<(), FileError> {
-        self.write(self.path(QUORUM_STATE), Bytes::from(state.to_json())).await
+        self.write(self.path(QUORUM_STATE), Bytes::from(state.to_json()))
+            .await
     }
 
     /// Voters of the bootstrap checkpoint `0-0.checkpoint`, if there is one.
     pub async fn read_bootstrap_voters(&self) -> Result<Option<VoterSet>, FileError> {
         let path = self.path(&SnapshotId::BOOTSTRAP.file_name());
-        let Some(bytes) = self.read(&path).await? else { return Ok(None) };
-        let failed = |reason: String| FileError::Checkpoint { path: path.clone(), reason };
+        let Some(bytes) = self.read(&path).await? else {
+            return Ok(None);
+        };
+        let failed = |reason: String| FileError::Checkpoint {
+            path: path.clone(),
+            reason,
+        };
         for batch in batches(bytes) {
             let batch = batch.map_err(|error| failed(error.to_string()))?;
             if !batch.header().attributes.is_control() {
                 continue;
             }
-            for record in batch.records(FILE_BYTES_MAX).map_err(|error| failed(error.to_string()))?.iter() {
+            for record in batch
+                .records(FILE_BYTES_MAX)
+                .map_err(|error| failed(error.to_string()))?
+                .iter()
+            {
                 let record = record.map_err(|error| failed(error.to_string()))?;
-                let control = ControlRecord::parse(&record).map_err(|error| failed(error.to_string()))?;
+                let control =
+                    ControlRecord::parse(&record).map_err(|error| failed(error.to_string()))?;
                 if control.control_type == ControlType::KRaftVoters {
-                    let voters = voters_of(control.value).map_err(|error: DecodeError| failed(error.to_string()))?;
+                    let voters = voters_of(control.value)
+                        .map_err(|error: DecodeError| failed(error.to_string()))?;
                     return Ok(Some(voters));
                 }
             }
@@ -112,43 +126,86 @@ impl MetadataDir {
     }
 
     /// Writes the bootstrap checkpoint of a new quorum: kraft.version and the voters.
-    pub async fn write_bootstrap_voters(&self, voters: &VoterSet, now_ms: i64) -> Result<(), FileError> {
-        let header = SnapshotHeaderRecord { version: 0, last_contained_log_timestamp: 0, ..Default::default() };
-        let version = KRaftVersionRecord { version: 0, kraft_version: KRAFT_VERSION, ..Default::default() };
-        let footer = SnapshotFooterRecord { version: 0, ..Default::default() };
+    pub async fn write_bootstrap_voters(
+        &self,
+        voters: &VoterSet,
+        now_ms: i64,
+    ) -> Result<(), FileError> {
+        let header = SnapshotHeaderRecord {
+            version: 0,
+            last_contained_log_timestamp: 0,
+            ..Default::default()
+        };
+        let version = KRaftVersionRecord {
+            version: 0,
+            kraft_version: KRAFT_VERSION,
+            ..Default::default()
+        };
+        let footer = SnapshotFooterRecord {
+            version: 0,
+            ..Default::default()
+        };
         let opening = [
             (ControlType::SnapshotHeader, encode(&header, 0)?),
             (ControlType::KRaftVersion, encode(&version, 0)?),
             (ControlType::KRaftVoters, encode(&voters.to_record(), 0)?),
         ];
-        let opening: Vec<(ControlType, &[u8])> = opening.iter().map(|(kind, value)| (*kind, &value[..])).collect();
+        let opening: Vec<(ControlType, &[u8])> = opening
+            .iter()
+            .map(|(kind, value)| (*kind, &value[..]))
+            .collect();
         let closing = encode(&footer, 0)?;
-        let first = control_batch(BatchOptions { partition_leader_epoch: 0, ..Default::default() }, now_ms, &opening);
+        let first = control_batch(
+            BatchOptions {
+                partition_leader_epoch: 0,
+                ..Default::default()
+            },
+            now_ms,
+            &opening,
+        );
         let last = control_batch(
-            BatchOptions { base_offset: opening.len() as i64, partition_leader_epoch: 0, ..Default::default() },
+            BatchOptions {
+                base_offset: opening.len() as i64,
+                partition_leader_epoch: 0,
+                ..Default::default()
+            },
             now_ms,
             &[(ControlType::SnapshotFooter, &closing[..])],
         );
-        self.write(self.path(&SnapshotId::BOOTSTRAP.file_name()), Bytes::from([first, last].concat())).await
+        self.write(
+            self.path(&SnapshotId::BOOTSTRAP.file_name()),
+            Bytes::from([first, last].concat()),
+        )
+        .await
     }
 
     /// Records of `bootstrap.checkpoint`; `None` when there is no file.
     pub async fn read_bootstrap_records(&self) -> Result<Option<Vec<VersionedRecord>>, FileError> {
         let path = self.log_dir.join(BOOTSTRAP_CHECKPOINT);
-        let Some(bytes) = self.read(&path).await? else { return Ok(None) };
-        let failed = |reason: String| FileError::Checkpoint { path: path.clone(), reason };
+        let Some(bytes) = self.read(&path).await? else {
+            return Ok(None);
+        };
+        let failed = |reason: String| FileError::Checkpoint {
+            path: path.clone(),
+            reason,
+        };
         let mut records = Vec::new();
         for batch in batches(bytes) {
             let batch = batch.map_err(|error| failed(error.to_string()))?;
             if batch.header().attributes.is_control() {
                 continue;
             }
-            for record in batch.records(FILE_BYTES_MAX).map_err(|error| failed(error.to_string()))?.iter() {
+            for record in batch
+                .records(FILE_BYTES_MAX)
+                .map_err(|error| failed(error.to_string()))?
+                .iter()
+            {
                 let record = record.map_err(|error| failed(error.to_string()))?;
                 let value = Bytes::copy_from_slice(record.value.unwrap_or_default());
-                let (_, version) =
-                    MetadataRecord::type_and_version(&value).map_err(|error| failed(error.to_string()))?;
-                let record = MetadataRecord::decode(value).map_err(|error| failed(error.to_string()))?;
+                let (_, version) = MetadataRecord::type_and_version(&value)
+                    .map_err(|error| failed(error.to_string()))?;
+                let record =
+                    MetadataRecord::decode(value).map_err(|error| failed(error.to_string()))?;
                 records.push(VersionedRecord::new(record, version));
             }
         }
@@ -156,29 +213,68 @@ impl MetadataDir {
     }
 
     /// Writes `bootstrap.checkpoint`.
-    pub async fn write_bootstrap_records(&self, records: &[VersionedRecord], now_ms: i64) -> Result<(), FileError> {
-        let header = encode(&SnapshotHeaderRecord { version: 0, ..Default::default() }, 0)?;
-        let footer = encode(&SnapshotFooterRecord { version: 0, ..Default::default() }, 0)?;
-        let at = |base_offset| BatchOptions { base_offset, partition_leader_epoch: 0, ..Default::default() };
+    pub async fn write_bootstrap_records(
+        &self,
+        records: &[VersionedRecord],
+        now_ms: i64,
+    ) -> Result<(), FileError> {
+        let header = encode(
+            &SnapshotHeaderRecord {
+                version: 0,
+                ..Default::default()
+            },
+            0,
+        )?;
+        let footer = encode(
+            &SnapshotFooterRecord {
+                version: 0,
+                ..Default::default()
+            },
+            0,
+        )?;
+        let at = |base_offset| BatchOptions {
+            base_offset,
+            partition_leader_epoch: 0,
+            ..Default::default()
+        };
         let count = records.len() as i64;
         let file = [
             control_batch(at(0), now_ms, &[(ControlType::SnapshotHeader, &header[..])]),
             batch_of(records, 0, 1, now_ms)?.to_bytes(),
-            control_batch(at(1 + count), now_ms, &[(ControlType::SnapshotFooter, &footer[..])]),
+            control_batch(
+                at(1 + count),
+                now_ms,
+                &[(ControlType::SnapshotFooter, &footer[..])],
+            ),
         ];
-        self.write(self.log_dir.join(BOOTSTRAP_CHECKPOINT), Bytes::from(file.concat())).await
+        self.write(
+            self.log_dir.join(BOOTSTRAP_CHECKPOINT),
+            Bytes::from(file.concat()),
+        )
+        .await
     }
 
     async fn read(&self, path: &std::path::Path) -> Result<Option<Bytes>, FileError> {
         let read = atomic_file::read(&*self.disk, Lane::Any, path).await;
-        read.map_err(|source| FileError::Io { path: path.to_owned(), source })
+        read.map_err(|source| FileError::Io {
+            path: path.to_owned(),
+            source,
+        })
     }
 
     async fn write(&self, path: PathBuf, content: Bytes) -> Result<(), FileError> {
-        let failed = |source| FileError::Io { path: path.clone(), source };
+        let failed = |source| FileError::Io {
+            path: path.clone(),
+            source,
+        };
         let parent = path.parent().unwrap_or(&self.log_dir).to_owned();
-        let steps = vec![DiskOp::CreateDir(parent), DiskOp::SyncDir(self.log_dir.clone())];
+        let steps = vec![
+            DiskOp::CreateDir(parent),
+            DiskOp::SyncDir(self.log_dir.clone()),
+        ];
         self.disk.run_all(Lane::Any, steps).await.map_err(failed)?;
-        atomic_file::write(&*self.disk, Lane::Any, &path, content).await.map_err(failed)
+        atomic_file::write(&*self.disk, Lane::Any, &path, content)
+            .await
+            .map_err(failed)
     }
 }

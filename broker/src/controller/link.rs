@@ -16,7 +16,9 @@ use ottla_client::net::NetRef;
 use ottla_client::{Connection, ConnectionError, ConnectionOptions};
 use ottla_protocol::messages::default_principal_data::DefaultPrincipalData;
 use ottla_protocol::messages::envelope_request::EnvelopeRequest;
-use ottla_protocol::{DecodeError, EncodeError, ErrorCode, Message, Reader, Request, Writer, frame};
+use ottla_protocol::{
+    DecodeError, EncodeError, ErrorCode, Message, Reader, Request, Writer, frame,
+};
 
 use super::commands::{Caller, Forwarded};
 use crate::auth::Principal;
@@ -52,8 +54,16 @@ struct Inner {
 impl Link {
     /// A link that begins at the addresses of `controller.quorum.bootstrap.servers`.
     pub fn new(net: NetRef, client_id: String, bootstrap: Vec<ControllerAddress>) -> Self {
-        let inner = Inner { net, client_id, bootstrap, leader: RefCell::new(None), connection: RefCell::new(None) };
-        Self { inner: Rc::new(inner) }
+        let inner = Inner {
+            net,
+            client_id,
+            bootstrap,
+            leader: RefCell::new(None),
+            connection: RefCell::new(None),
+        };
+        Self {
+            inner: Rc::new(inner),
+        }
     }
 
     /// The leader is known to be here (`None`: unknown again); an open connection elsewhere is given up.
@@ -116,7 +126,11 @@ impl Link {
         }
     }
 
-    async fn send_in_envelope<R: Forwarded>(&self, caller: &Caller, request: &R) -> Result<R::Response, ForwardError> {
+    async fn send_in_envelope<R: Forwarded>(
+        &self,
+        caller: &Caller,
+        request: &R,
+    ) -> Result<R::Response, ForwardError> {
         let inner = frame::encode_request(R::KEY, caller.version, 0, None, request)?.into_bytes();
         let envelope = EnvelopeRequest {
             request_data: inner.slice(4..),
@@ -134,7 +148,12 @@ impl Link {
     }
 
     async fn shared(&self) -> Result<Connection, ConnectionError> {
-        let open = self.inner.connection.borrow().clone().filter(|connection| !connection.is_closed());
+        let open = self
+            .inner
+            .connection
+            .borrow()
+            .clone()
+            .filter(|connection| !connection.is_closed());
         if let Some(connection) = open {
             return Ok(connection);
         }
@@ -188,5 +207,8 @@ pub fn decode_principal(bytes: Bytes) -> Result<Principal, DecodeError> {
     let mut reader = Reader::new(bytes);
     let version = reader.i16()?;
     let data = DefaultPrincipalData::decode(&mut reader, version)?;
-    Ok(Principal { kind: data.type_, name: data.name })
+    Ok(Principal {
+        kind: data.type_,
+        name: data.name,
+    })
 }

@@ -41,8 +41,10 @@ pub use log::{MetadataLogError, apply as apply_batch};
 pub use observer::{ObserverConfig, start as start_observer};
 
 /// The metadata log among the partitions of this shard.
-pub const METADATA_PARTITION: PartitionId =
-    PartitionId { topic: Uuid([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]), index: 0 };
+pub const METADATA_PARTITION: PartitionId = PartitionId {
+    topic: Uuid([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+    index: 0,
+};
 
 /// A voter as clients of the quorum see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,13 +93,25 @@ enum Way {
 
 impl ControllerHandle {
     /// The quorum is led by this process.
-    pub fn here(commands: mpsc::UnboundedSender<Command>, view: Rc<QuorumView>, broker: Rc<BrokerIdentity>) -> Self {
-        Self { way: Way::Here(commands), view, broker }
+    pub fn here(
+        commands: mpsc::UnboundedSender<Command>,
+        view: Rc<QuorumView>,
+        broker: Rc<BrokerIdentity>,
+    ) -> Self {
+        Self {
+            way: Way::Here(commands),
+            view,
+            broker,
+        }
     }
 
     /// The quorum is led by another process.
     pub fn there(link: Link, view: Rc<QuorumView>, broker: Rc<BrokerIdentity>) -> Self {
-        Self { way: Way::There(link), view, broker }
+        Self {
+            way: Way::There(link),
+            view,
+            broker,
+        }
     }
 
     /// Has the controller decide upon `request`; its own refusals are part of the response. A
@@ -117,8 +131,19 @@ impl ControllerHandle {
     }
 
     /// Has topics created, as `principal`.
-    pub async fn create_topics(&self, principal: Principal, request: CreateTopicsRequest) -> CreateTopicsResponse {
-        self.decide(Caller { principal, version: 7 }, request).await
+    pub async fn create_topics(
+        &self,
+        principal: Principal,
+        request: CreateTopicsRequest,
+    ) -> CreateTopicsResponse {
+        self.decide(
+            Caller {
+                principal,
+                version: 7,
+            },
+            request,
+        )
+        .await
     }
 
     /// A block of producer ids.
@@ -128,7 +153,10 @@ impl ControllerHandle {
             broker_epoch: self.broker.epoch.get(),
             ..Default::default()
         };
-        let caller = Caller { principal: Principal::anonymous(), version: 0 };
+        let caller = Caller {
+            principal: Principal::anonymous(),
+            version: 0,
+        };
         let response: AllocateProducerIdsResponse = self.decide(caller, request).await;
         match response.error_code {
             ErrorCode::NONE => {
@@ -148,9 +176,18 @@ impl ControllerHandle {
             high_watermark: -1,
             log_start: -1,
         };
-        let Way::Here(commands) = &self.way else { return elsewhere };
+        let Way::Here(commands) = &self.way else {
+            return elsewhere;
+        };
         let (reply, answer) = oneshot::channel();
-        if commands.send(Command::JudgeFetch { replica, claim, reply }).is_err() {
+        if commands
+            .send(Command::JudgeFetch {
+                replica,
+                claim,
+                reply,
+            })
+            .is_err()
+        {
             return elsewhere;
         }
         answer.await.unwrap_or(elsewhere)
@@ -181,7 +218,11 @@ impl ControllerHandle {
         let voters = self.view.voters.borrow();
         let addresses = voters.iter().filter_map(|(id, voter)| {
             let endpoint = voter.endpoints.first()?;
-            Some(VoterAddress { id, host: endpoint.host.clone(), port: endpoint.port })
+            Some(VoterAddress {
+                id,
+                host: endpoint.host.clone(),
+                port: endpoint.port,
+            })
         });
         addresses.collect()
     }

@@ -12,7 +12,9 @@ use bytes::Bytes;
 use ottla_broker_metadata::{Provenance, Replayer};
 use ottla_broker_raft::{Input, Output, Raft};
 use ottla_client::{Connection, ConnectionError};
-use ottla_protocol::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic, ReplicaState};
+use ottla_protocol::messages::fetch_request::{
+    FetchPartition, FetchRequest, FetchTopic, ReplicaState,
+};
 use ottla_protocol::messages::fetch_response::{FetchResponse, PartitionData};
 use ottla_protocol::records::{BatchError, BatchView, batches};
 use ottla_protocol::{ErrorCode, Records, Str, Uuid};
@@ -128,12 +130,22 @@ impl Observer {
         if response.error_code != ErrorCode::NONE {
             return Err(RoundError::Refused(response.error_code));
         }
-        let partition = response.responses.first().and_then(|topic| topic.partitions.first()).cloned();
-        let Some(partition) = partition else { return Err(RoundError::Refused(ErrorCode::UNKNOWN_SERVER_ERROR)) };
+        let partition = response
+            .responses
+            .first()
+            .and_then(|topic| topic.partitions.first())
+            .cloned();
+        let Some(partition) = partition else {
+            return Err(RoundError::Refused(ErrorCode::UNKNOWN_SERVER_ERROR));
+        };
         self.hear_of_leader(&partition, &response).await;
         match partition.error_code {
             ErrorCode::NONE => self.take(partition).await,
-            ErrorCode::FENCED_LEADER_EPOCH | ErrorCode::UNKNOWN_LEADER_EPOCH if self.config.raft.leader_id() >= 0 => Ok(()),
+            ErrorCode::FENCED_LEADER_EPOCH | ErrorCode::UNKNOWN_LEADER_EPOCH
+                if self.config.raft.leader_id() >= 0 =>
+            {
+                Ok(())
+            }
             code => Err(RoundError::Refused(code)),
         }
     }
@@ -153,12 +165,20 @@ impl Observer {
         };
         FetchRequest {
             cluster_id: Some(self.config.cluster_id.clone()),
-            replica_state: ReplicaState { replica_id: self.config.node_id, replica_epoch: -1, ..Default::default() },
+            replica_state: ReplicaState {
+                replica_id: self.config.node_id,
+                replica_epoch: -1,
+                ..Default::default()
+            },
             max_wait_ms: FETCH_WAIT_MS,
             min_bytes: 0,
             max_bytes: FETCH_BYTES_MAX,
             session_epoch: -1,
-            topics: vec![FetchTopic { topic_id: METADATA_PARTITION.topic, partitions: vec![partition], ..Default::default() }],
+            topics: vec![FetchTopic {
+                topic_id: METADATA_PARTITION.topic,
+                partitions: vec![partition],
+                ..Default::default()
+            }],
             ..Default::default()
         }
     }
@@ -168,13 +188,25 @@ impl Observer {
         if heard.leader_epoch < 0 {
             return;
         }
-        let address = response.node_endpoints.iter().find(|endpoint| endpoint.node_id == heard.leader_id);
+        let address = response
+            .node_endpoints
+            .iter()
+            .find(|endpoint| endpoint.node_id == heard.leader_id);
         if let Some(endpoint) = address {
             let port = u16::try_from(endpoint.port).unwrap_or(0);
-            self.link.leader_is(Some(ControllerAddress { host: endpoint.host.to_string(), port }));
+            self.link.leader_is(Some(ControllerAddress {
+                host: endpoint.host.to_string(),
+                port,
+            }));
         }
         let mut outputs = Vec::new();
-        self.config.raft.step(Input::LeaderHeard { leader_id: heard.leader_id, epoch: heard.leader_epoch }, &mut outputs);
+        self.config.raft.step(
+            Input::LeaderHeard {
+                leader_id: heard.leader_id,
+                epoch: heard.leader_epoch,
+            },
+            &mut outputs,
+        );
         self.carry_out(outputs).await;
     }
 
@@ -185,14 +217,26 @@ impl Observer {
         }
         if partition.diverging_epoch.end_offset >= 0 {
             let diverging = &partition.diverging_epoch;
-            return self.truncate(self.config.raft.truncation_for(diverging.epoch, diverging.end_offset)).await;
+            return self
+                .truncate(
+                    self.config
+                        .raft
+                        .truncation_for(diverging.epoch, diverging.end_offset),
+                )
+                .await;
         }
-        let bytes = partition.records.map(Records::into_bytes).unwrap_or_default();
+        let bytes = partition
+            .records
+            .map(Records::into_bytes)
+            .unwrap_or_default();
         if !bytes.is_empty() {
             self.append(bytes).await?;
         }
         let mut outputs = Vec::new();
-        self.config.raft.step(Input::HighWatermarkHeard(partition.high_watermark), &mut outputs);
+        self.config.raft.step(
+            Input::HighWatermarkHeard(partition.high_watermark),
+            &mut outputs,
+        );
         self.carry_out(outputs).await;
         let is_caught_up = self.config.raft.high_watermark() >= partition.high_watermark;
         if let (true, Some(caught_up)) = (is_caught_up, self.caught_up.take()) {
@@ -209,7 +253,16 @@ impl Observer {
             received.push(batch);
         }
         let partition = METADATA_PARTITION;
-        let end = self.partitions.ask(|reply| Request::Replicate(Replicate { partition, batches: bytes, reply })).await??;
+        let end = self
+            .partitions
+            .ask(|reply| {
+                Request::Replicate(Replicate {
+                    partition,
+                    batches: bytes,
+                    reply,
+                })
+            })
+            .await??;
         let mut outputs = Vec::new();
         for batch in received {
             let header = batch.header();
@@ -227,10 +280,22 @@ impl Observer {
     }
 
     async fn truncate(&mut self, end: i64) -> Result<(), RoundError> {
-        tracing::warn!(end, "the metadata log departs from the leader's; cutting it");
+        tracing::warn!(
+            end,
+            "the metadata log departs from the leader's; cutting it"
+        );
         let partition = METADATA_PARTITION;
-        self.partitions.ask(|reply| Request::Truncate(Truncate { partition, end, reply })).await??;
-        self.unapplied.retain(|batch| batch.header().base_offset < end);
+        self.partitions
+            .ask(|reply| {
+                Request::Truncate(Truncate {
+                    partition,
+                    end,
+                    reply,
+                })
+            })
+            .await??;
+        self.unapplied
+            .retain(|batch| batch.header().base_offset < end);
         let mut outputs = Vec::new();
         self.config.raft.step(Input::Truncated(end), &mut outputs);
         self.carry_out(outputs).await;
@@ -252,7 +317,9 @@ impl Observer {
                     tracing::info!(leader_id, epoch, "following the metadata quorum");
                 }
                 Output::BecameLeader { epoch, .. } => {
-                    unreachable!("a process without the controller role never leads (epoch {epoch})")
+                    unreachable!(
+                        "a process without the controller role never leads (epoch {epoch})"
+                    )
                 }
                 Output::Committed(end) => {
                     if let Err(error) = self.apply_committed(end) {
@@ -266,7 +333,9 @@ impl Observer {
     }
 
     fn apply_committed(&mut self, end: i64) -> Result<(), MetadataLogError> {
-        let committed = self.unapplied.partition_point(|batch| batch.header().next_offset() <= end);
+        let committed = self
+            .unapplied
+            .partition_point(|batch| batch.header().next_offset() <= end);
         for batch in self.unapplied.drain(..committed) {
             if let Some(voters) = log::apply(&mut self.config.replayer, &batch)? {
                 self.config.raft.voters_changed(voters.clone());

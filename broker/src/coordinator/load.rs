@@ -6,7 +6,10 @@
 
 use bytes::Bytes;
 use ottla_broker_group::{Coordinator, GroupConfig, RecordError, Replayed};
-use ottla_protocol::records::{BatchView, ControlError, ControlRecord, ControlType, DecompressError, RecordError as BatchRecordError};
+use ottla_protocol::records::{
+    BatchView, ControlError, ControlRecord, ControlType, DecompressError,
+    RecordError as BatchRecordError,
+};
 
 use super::Led;
 use crate::partition::scan::{ScanError, scan};
@@ -42,7 +45,10 @@ pub(crate) enum LoadError {
 
 /// Reads the whole log of `led`.
 pub(crate) async fn load(partitions: PartitionsHandle, config: GroupConfig, led: Led) -> Loaded {
-    Loaded { led, result: read_all(&partitions, config, led).await }
+    Loaded {
+        led,
+        result: read_all(&partitions, config, led).await,
+    }
 }
 
 async fn read_all(
@@ -50,15 +56,23 @@ async fn read_all(
     config: GroupConfig,
     led: Led,
 ) -> Result<(Coordinator, i64), LoadError> {
-    let bounds = partitions.ask(|reply| Request::Bounds(led.partition, reply)).await??;
+    let bounds = partitions
+        .ask(|reply| Request::Bounds(led.partition, reply))
+        .await??;
     let mut coordinator = Coordinator::new(config);
-    scan(partitions, led.partition, bounds, |batch| apply(&mut coordinator, &batch)).await?;
+    scan(partitions, led.partition, bounds, |batch| {
+        apply(&mut coordinator, &batch)
+    })
+    .await?;
     Ok((coordinator, bounds.log_end))
 }
 
 fn apply(coordinator: &mut Coordinator, batch: &BatchView) -> Result<(), LoadError> {
     let header = batch.header();
-    let producer_id = header.attributes.is_transactional().then_some(header.producer_id);
+    let producer_id = header
+        .attributes
+        .is_transactional()
+        .then_some(header.producer_id);
     for record in batch.records(UNPACKED_BYTES_MAX)?.iter() {
         let record = record?;
         if header.attributes.is_control() {
@@ -73,7 +87,11 @@ fn apply(coordinator: &mut Coordinator, batch: &BatchView) -> Result<(), LoadErr
         let value = record.value.map(Bytes::copy_from_slice);
         let replayed = coordinator.replay(record.offset, producer_id, &key, value.as_ref())?;
         if let Replayed::Ignored { record_type } = replayed {
-            tracing::warn!(offset = record.offset, record_type, "passing over a group record of a kind that is not served");
+            tracing::warn!(
+                offset = record.offset,
+                record_type,
+                "passing over a group record of a kind that is not served"
+            );
         }
     }
     Ok(())

@@ -87,9 +87,21 @@ pub struct GroupsHandle {
 
 impl GroupsHandle {
     /// Asks the coordinator on `partition`. `None` if that partition is not led here.
-    pub async fn ask(&self, partition: i32, call: CallContext, request: Request) -> Option<Response> {
+    pub async fn ask(
+        &self,
+        partition: i32,
+        call: CallContext,
+        request: Request,
+    ) -> Option<Response> {
         let (reply, answer) = oneshot::channel();
-        self.mailbox.send(Event::Call { partition, call, request, reply }).ok()?;
+        self.mailbox
+            .send(Event::Call {
+                partition,
+                call,
+                request,
+                reply,
+            })
+            .ok()?;
         answer.await.ok().flatten()
     }
 
@@ -108,14 +120,23 @@ impl GroupsHandle {
 /// Starts the owner on this shard.
 pub fn start(rt: &Rt, config: GroupConfig, partitions: PartitionsHandle) -> GroupsHandle {
     let (mailbox, events) = mpsc::unbounded_channel();
-    let handle = GroupsHandle { mailbox: mailbox.clone() };
-    rt.spawn(Box::pin(owner::run(Rc::clone(rt), config, partitions, mailbox, events)));
+    let handle = GroupsHandle {
+        mailbox: mailbox.clone(),
+    };
+    rt.spawn(Box::pin(owner::run(
+        Rc::clone(rt),
+        config,
+        partitions,
+        mailbox,
+        events,
+    )));
     handle
 }
 
 /// Creates `__consumer_offsets` if it is not there yet; whether that worked is seen in the image.
 pub async fn ensure_offsets_topic(services: &Services, principal: &Principal) {
     if services.image.load().topic(OFFSETS_TOPIC).is_none() {
-        crate::handlers::metadata::create(services, principal, vec![Str::from(OFFSETS_TOPIC)]).await;
+        crate::handlers::metadata::create(services, principal, vec![Str::from(OFFSETS_TOPIC)])
+            .await;
     }
 }

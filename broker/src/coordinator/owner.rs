@@ -10,7 +10,9 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use ottla_broker_group::{AppendId, Coordinator, GroupConfig, Now, Output, Record, Reply, Response, Ticket};
+use ottla_broker_group::{
+    AppendId, Coordinator, GroupConfig, Now, Output, Record, Reply, Response, Ticket,
+};
 use ottla_broker_storage::Origin;
 use ottla_protocol::records::{BatchBuilder, BatchOptions, BatchView};
 use tokio::sync::{mpsc, oneshot};
@@ -76,7 +78,10 @@ struct Hosted {
 
 enum State {
     Loading,
-    Active { coordinator: Box<Coordinator>, next_offset: i64 },
+    Active {
+        coordinator: Box<Coordinator>,
+        next_offset: i64,
+    },
     /// The log could not be read: requests are refused until the leader epoch changes.
     Failed,
 }
@@ -84,7 +89,12 @@ enum State {
 impl Owner {
     fn apply(&mut self, event: Event) {
         match event {
-            Event::Call { partition, call, request, reply } => {
+            Event::Call {
+                partition,
+                call,
+                request,
+                reply,
+            } => {
                 let now = self.now();
                 let ticket = Ticket(self.next_ticket);
                 self.next_ticket += 1;
@@ -115,7 +125,9 @@ impl Owner {
             Event::TopicsDeleted(topics) => {
                 let now = self.now();
                 for partition in self.active() {
-                    self.with(partition, |coordinator, out| coordinator.topics_deleted(&topics, now, out));
+                    self.with(partition, |coordinator, out| {
+                        coordinator.topics_deleted(&topics, now, out)
+                    });
                 }
             }
             Event::Loaded(loaded) => self.loaded(loaded),
@@ -125,7 +137,10 @@ impl Owner {
 
     /// Takes up what is newly led and gives up what is not led any more.
     fn lead(&mut self, led: Vec<Led>) {
-        let wanted: BTreeMap<i32, Led> = led.into_iter().map(|led| (led.partition.index, led)).collect();
+        let wanted: BTreeMap<i32, Led> = led
+            .into_iter()
+            .map(|led| (led.partition.index, led))
+            .collect();
         let gone: Vec<i32> = self
             .by_partition
             .iter()
@@ -143,8 +158,18 @@ impl Owner {
     }
 
     fn start_load(&mut self, index: i32, led: Led) {
-        self.by_partition.insert(index, Hosted { led, state: State::Loading });
-        let (partitions, config, mailbox) = (self.partitions.clone(), self.config.clone(), self.mailbox.clone());
+        self.by_partition.insert(
+            index,
+            Hosted {
+                led,
+                state: State::Loading,
+            },
+        );
+        let (partitions, config, mailbox) = (
+            self.partitions.clone(),
+            self.config.clone(),
+            self.mailbox.clone(),
+        );
         self.rt.spawn(Box::pin(async move {
             // An owner that is gone needs no coordinator.
             let _ = mailbox.send(Event::Loaded(load(partitions, config, led).await));
@@ -152,7 +177,9 @@ impl Owner {
     }
 
     fn drop_partition(&mut self, index: i32) {
-        let Some(hosted) = self.by_partition.remove(&index) else { return };
+        let Some(hosted) = self.by_partition.remove(&index) else {
+            return;
+        };
         if let State::Active { coordinator, .. } = hosted.state {
             let replies = coordinator.resign(self.now());
             self.send_replies(replies);
@@ -162,12 +189,19 @@ impl Owner {
     fn loaded(&mut self, loaded: Loaded) {
         let now = self.now();
         let index = loaded.led.partition.index;
-        let Some(hosted) = self.by_partition.get_mut(&index).filter(|hosted| hosted.led == loaded.led) else {
+        let Some(hosted) = self
+            .by_partition
+            .get_mut(&index)
+            .filter(|hosted| hosted.led == loaded.led)
+        else {
             return;
         };
         match loaded.result {
             Ok((coordinator, next_offset)) => {
-                hosted.state = State::Active { coordinator: Box::new(coordinator), next_offset };
+                hosted.state = State::Active {
+                    coordinator: Box::new(coordinator),
+                    next_offset,
+                };
                 self.with(index, |coordinator, out| coordinator.start(now, out));
             }
             Err(error) => {
@@ -180,12 +214,18 @@ impl Owner {
     fn appended(&mut self, end: AppendEnd) {
         let now = self.now();
         let index = end.led.partition.index;
-        if self.by_partition.get(&index).is_none_or(|hosted| hosted.led != end.led) {
+        if self
+            .by_partition
+            .get(&index)
+            .is_none_or(|hosted| hosted.led != end.led)
+        {
             return;
         }
         match end.outcome {
             Ok(appended) if appended.base_offset == end.expected_base_offset => {
-                self.with(index, |coordinator, out| coordinator.committed(appended.end_offset, now, out));
+                self.with(index, |coordinator, out| {
+                    coordinator.committed(appended.end_offset, now, out)
+                });
             }
             other => {
                 // Later records were decided on top of these: nothing of the state in memory can be trusted.
@@ -201,7 +241,10 @@ impl Owner {
         let now = self.now();
         for partition in self.active() {
             self.with(partition, |coordinator, out| {
-                if coordinator.next_deadline().is_some_and(|deadline| deadline <= now.monotonic_ms) {
+                if coordinator
+                    .next_deadline()
+                    .is_some_and(|deadline| deadline <= now.monotonic_ms)
+                {
                     coordinator.on_deadline(now, out);
                 }
             });
@@ -211,7 +254,11 @@ impl Owner {
     /// Lets the coordinator of `partition` act and carries out what it wants.
     fn with(&mut self, partition: i32, act: impl FnOnce(&mut Coordinator, &mut Vec<Output>)) {
         let mut out = Vec::new();
-        if let Some(Hosted { state: State::Active { coordinator, .. }, .. }) = self.by_partition.get_mut(&partition) {
+        if let Some(Hosted {
+            state: State::Active { coordinator, .. },
+            ..
+        }) = self.by_partition.get_mut(&partition)
+        {
             act(coordinator, &mut out);
         }
         self.carry_out(partition, out);
@@ -228,8 +275,14 @@ impl Owner {
 
     fn append(&mut self, partition: i32, id: AppendId, records: &[Record]) {
         let now_ms = self.rt.wall_clock_ms();
-        let Some(Hosted { led, state: State::Active { coordinator, next_offset } }) =
-            self.by_partition.get_mut(&partition)
+        let Some(Hosted {
+            led,
+            state:
+                State::Active {
+                    coordinator,
+                    next_offset,
+                },
+        }) = self.by_partition.get_mut(&partition)
         else {
             return;
         };
@@ -237,13 +290,30 @@ impl Owner {
         let batch = batch_of(records, now_ms);
         let expected_base_offset = *next_offset;
         *next_offset += records.len() as i64;
-        let entry = AppendEntry { partition: led.partition, batch, leader_epoch: led.leader_epoch, origin: Origin::Coordinator };
-        let outcome = self.partitions.ask(|reply| Request::Append(Append { entries: vec![entry], reply }));
+        let entry = AppendEntry {
+            partition: led.partition,
+            batch,
+            leader_epoch: led.leader_epoch,
+            origin: Origin::Coordinator,
+        };
+        let outcome = self.partitions.ask(|reply| {
+            Request::Append(Append {
+                entries: vec![entry],
+                reply,
+            })
+        });
         coordinator.appended(id, expected_base_offset);
         let mailbox = self.mailbox.clone();
         self.rt.spawn(Box::pin(async move {
-            let outcome = outcome.await.and_then(|mut outcomes| outcomes.pop().unwrap_or(Err(PartitionError::Stopping)));
-            let _ = mailbox.send(Event::Appended(AppendEnd { led, id, expected_base_offset, outcome }));
+            let outcome = outcome
+                .await
+                .and_then(|mut outcomes| outcomes.pop().unwrap_or(Err(PartitionError::Stopping)));
+            let _ = mailbox.send(Event::Appended(AppendEnd {
+                led,
+                id,
+                expected_base_offset,
+                outcome,
+            }));
         }));
     }
 
@@ -257,19 +327,29 @@ impl Owner {
 
     fn active(&self) -> Vec<i32> {
         let is_active = |hosted: &Hosted| matches!(hosted.state, State::Active { .. });
-        self.by_partition.iter().filter(|(_, hosted)| is_active(hosted)).map(|(index, _)| *index).collect()
+        self.by_partition
+            .iter()
+            .filter(|(_, hosted)| is_active(hosted))
+            .map(|(index, _)| *index)
+            .collect()
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let deadlines = self.by_partition.values().filter_map(|hosted| match &hosted.state {
-            State::Active { coordinator, .. } => coordinator.next_deadline(),
-            State::Loading | State::Failed => None,
-        });
+        let deadlines = self
+            .by_partition
+            .values()
+            .filter_map(|hosted| match &hosted.state {
+                State::Active { coordinator, .. } => coordinator.next_deadline(),
+                State::Loading | State::Failed => None,
+            });
         deadlines.min().map(Instant::from_ms)
     }
 
     fn now(&self) -> Now {
-        Now { monotonic_ms: self.rt.now().ms(), wall_ms: self.rt.wall_clock_ms() }
+        Now {
+            monotonic_ms: self.rt.now().ms(),
+            wall_ms: self.rt.wall_clock_ms(),
+        }
     }
 }
 
@@ -281,6 +361,8 @@ fn batch_of(records: &[Record], now_ms: i64) -> BatchView {
             .append(now_ms, Some(&record.key), record.value.as_deref(), [])
             .expect("group records are far below the limit of a batch");
     }
-    let bytes = builder.build().expect("a coordinator appends at least one record");
+    let bytes = builder
+        .build()
+        .expect("a coordinator appends at least one record");
     BatchView::new(bytes).expect("what was just built can be read")
 }

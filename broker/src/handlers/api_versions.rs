@@ -16,11 +16,20 @@ use crate::server::{ListenerKind, RequestContext, dispatch};
 /// clients choose protocols from the finalized levels, so a wrong list would change what they do.
 /// Version notes: v3 flexible, client name and version · v4 minimum level 0 may be told (KIP-1022).
 pub async fn api_versions(ctx: RequestContext, request: ApiVersionsRequest) -> ApiVersionsResponse {
-    if ctx.version >= 3 && !(is_client_word(&request.client_software_name) && is_client_word(&request.client_software_version)) {
-        return ApiVersionsResponse { error_code: ErrorCode::INVALID_REQUEST, ..Default::default() };
+    if ctx.version >= 3
+        && !(is_client_word(&request.client_software_name)
+            && is_client_word(&request.client_software_version))
+    {
+        return ApiVersionsResponse {
+            error_code: ErrorCode::INVALID_REQUEST,
+            ..Default::default()
+        };
     }
     let image = ctx.services.image.load();
-    let mut response = ApiVersionsResponse { api_keys: rows(ctx.connection.listener_kind), ..Default::default() };
+    let mut response = ApiVersionsResponse {
+        api_keys: rows(ctx.connection.listener_kind),
+        ..Default::default()
+    };
     if ctx.version < 3 {
         return response;
     }
@@ -51,7 +60,11 @@ pub async fn api_versions(ctx: RequestContext, request: ApiVersionsRequest) -> A
 
 /// The answer to a version that this broker does not know: version 0, with all ranges.
 pub fn unsupported_version(kind: ListenerKind) -> ApiVersionsResponse {
-    ApiVersionsResponse { error_code: ErrorCode::UNSUPPORTED_VERSION, api_keys: rows(kind), ..Default::default() }
+    ApiVersionsResponse {
+        error_code: ErrorCode::UNSUPPORTED_VERSION,
+        api_keys: rows(kind),
+        ..Default::default()
+    }
 }
 
 fn rows(kind: ListenerKind) -> Vec<ApiVersion> {

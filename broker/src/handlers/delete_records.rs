@@ -18,13 +18,23 @@ use crate::server::RequestContext;
 /// watermark. Topics that are only compacted refuse with POLICY_VIOLATION, since what is deleted there
 /// is decided by keys.
 /// Version notes: v2 flexible.
-pub async fn delete_records(ctx: RequestContext, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
+pub async fn delete_records(
+    ctx: RequestContext,
+    request: DeleteRecordsRequest,
+) -> DeleteRecordsResponse {
     let image = ctx.services.image.load();
     let mut response = DeleteRecordsResponse::default();
     for topic in &request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in &topic.partitions {
-            let outcome = delete(&ctx, &image, &topic.name, partition.partition_index, partition.offset).await;
+            let outcome = delete(
+                &ctx,
+                &image,
+                &topic.name,
+                partition.partition_index,
+                partition.offset,
+            )
+            .await;
             let (error_code, low_watermark) = match outcome {
                 Ok(low_watermark) => (ErrorCode::NONE, low_watermark),
                 Err(code) => (code, -1),
@@ -36,23 +46,44 @@ pub async fn delete_records(ctx: RequestContext, request: DeleteRecordsRequest) 
                 ..Default::default()
             });
         }
-        response.topics.push(DeleteRecordsTopicResult { name: topic.name.clone(), partitions, ..Default::default() });
+        response.topics.push(DeleteRecordsTopicResult {
+            name: topic.name.clone(),
+            partitions,
+            ..Default::default()
+        });
     }
     response
 }
 
-async fn delete(ctx: &RequestContext, image: &Image, topic: &str, index: i32, before: i64) -> Result<i64, ErrorCode> {
-    if !ctx.services.authorizer.allows(&ctx.principal, Operation::Delete, Resource::Topic(topic)) {
+async fn delete(
+    ctx: &RequestContext,
+    image: &Image,
+    topic: &str,
+    index: i32,
+    before: i64,
+) -> Result<i64, ErrorCode> {
+    if !ctx
+        .services
+        .authorizer
+        .allows(&ctx.principal, Operation::Delete, Resource::Topic(topic))
+    {
         return Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
     }
-    let known = image.topic(topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let known = image
+        .topic(topic)
+        .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     let partition = led_by(ctx.services.node.id, known, index)?;
     if !ctx.services.topic_configs.deletes(known) {
         return Err(ErrorCode::POLICY_VIOLATION);
     }
-    let done = ctx
-        .services
-        .partitions
-        .ask(|reply| Request::DeleteRecords(DeleteRecords { partition, before, reply }));
-    done.await.and_then(|done| done).map_err(|error| error_code(&error))
+    let done = ctx.services.partitions.ask(|reply| {
+        Request::DeleteRecords(DeleteRecords {
+            partition,
+            before,
+            reply,
+        })
+    });
+    done.await
+        .and_then(|done| done)
+        .map_err(|error| error_code(&error))
 }

@@ -2,7 +2,9 @@
 
 use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::describe_cluster_request::DescribeClusterRequest;
-use ottla_protocol::messages::describe_cluster_response::{DescribeClusterBroker, DescribeClusterResponse};
+use ottla_protocol::messages::describe_cluster_response::{
+    DescribeClusterBroker, DescribeClusterResponse,
+};
 
 use crate::server::{ListenerKind, RequestContext};
 
@@ -16,19 +18,35 @@ const ENDPOINTS_OF_CONTROLLERS: i8 = 2;
 /// Behaviour: a client port lists brokers (fenced ones too when asked), a controller port lists
 /// controllers; asking for the other kind is MISMATCHED_ENDPOINT_TYPE, as in Kafka.
 /// Version notes: v1 endpoint type (KIP-919) · v2 fenced brokers (KIP-1073).
-pub async fn describe_cluster(ctx: RequestContext, request: DescribeClusterRequest) -> DescribeClusterResponse {
+pub async fn describe_cluster(
+    ctx: RequestContext,
+    request: DescribeClusterRequest,
+) -> DescribeClusterResponse {
     let own_type = match ctx.connection.listener_kind {
         ListenerKind::Broker => ENDPOINTS_OF_BROKERS,
         ListenerKind::Controller => ENDPOINTS_OF_CONTROLLERS,
     };
     if request.endpoint_type != own_type {
-        let known = matches!(request.endpoint_type, ENDPOINTS_OF_BROKERS | ENDPOINTS_OF_CONTROLLERS);
+        let known = matches!(
+            request.endpoint_type,
+            ENDPOINTS_OF_BROKERS | ENDPOINTS_OF_CONTROLLERS
+        );
         let (error_code, message) = if known {
-            (ErrorCode::MISMATCHED_ENDPOINT_TYPE, "the request was sent to an endpoint of the other type")
+            (
+                ErrorCode::MISMATCHED_ENDPOINT_TYPE,
+                "the request was sent to an endpoint of the other type",
+            )
         } else {
-            (ErrorCode::UNSUPPORTED_ENDPOINT_TYPE, "unknown endpoint type")
+            (
+                ErrorCode::UNSUPPORTED_ENDPOINT_TYPE,
+                "unknown endpoint type",
+            )
         };
-        return DescribeClusterResponse { error_code, error_message: Some(message.into()), ..Default::default() };
+        return DescribeClusterResponse {
+            error_code,
+            error_message: Some(message.into()),
+            ..Default::default()
+        };
     }
     let brokers = match ctx.connection.listener_kind {
         ListenerKind::Broker => brokers(&ctx, request.include_fenced_brokers),
@@ -36,7 +54,10 @@ pub async fn describe_cluster(ctx: RequestContext, request: DescribeClusterReque
     };
     let controller_id = match ctx.connection.listener_kind {
         ListenerKind::Controller => ctx.services.controller.leader_id(),
-        ListenerKind::Broker => brokers.iter().find(|broker| !broker.is_fenced).map_or(-1, |broker| broker.broker_id),
+        ListenerKind::Broker => brokers
+            .iter()
+            .find(|broker| !broker.is_fenced)
+            .map_or(-1, |broker| broker.broker_id),
     };
     DescribeClusterResponse {
         endpoint_type: own_type,

@@ -26,9 +26,17 @@ pub async fn describe_topic_partitions(
 ) -> DescribeTopicPartitionsResponse {
     let image = ctx.services.image.load();
     let mut names: Vec<Str> = if request.topics.is_empty() {
-        image.topics.iter().map(|topic| topic.name.clone()).collect()
+        image
+            .topics
+            .iter()
+            .map(|topic| topic.name.clone())
+            .collect()
     } else {
-        request.topics.iter().map(|topic| topic.name.clone()).collect()
+        request
+            .topics
+            .iter()
+            .map(|topic| topic.name.clone())
+            .collect()
     };
     names.sort();
     names.dedup();
@@ -36,30 +44,52 @@ pub async fn describe_topic_partitions(
         Some(cursor) => (cursor.topic_name.clone(), cursor.partition_index.max(0)),
         None => (Str::default(), 0),
     };
-    let limit = usize::try_from(request.response_partition_limit).unwrap_or(0).clamp(1, PARTITIONS_MAX);
+    let limit = usize::try_from(request.response_partition_limit)
+        .unwrap_or(0)
+        .clamp(1, PARTITIONS_MAX);
     let mut left = limit;
     let mut response = DescribeTopicPartitionsResponse::default();
     for name in names.into_iter().filter(|name| *name >= from_topic) {
-        let from = if name == from_topic { std::mem::take(&mut from_partition) } else { 0 };
+        let from = if name == from_topic {
+            std::mem::take(&mut from_partition)
+        } else {
+            0
+        };
         if left == 0 {
-            response.next_cursor = Some(Cursor { topic_name: name, partition_index: from, ..Default::default() });
+            response.next_cursor = Some(Cursor {
+                topic_name: name,
+                partition_index: from,
+                ..Default::default()
+            });
             break;
         }
-        if !ctx.services.authorizer.allows(&ctx.principal, Operation::Describe, Resource::Topic(&name)) {
+        if !ctx.services.authorizer.allows(
+            &ctx.principal,
+            Operation::Describe,
+            Resource::Topic(&name),
+        ) {
             if !request.topics.is_empty() {
-                response.topics.push(refused(name, ErrorCode::TOPIC_AUTHORIZATION_FAILED));
+                response
+                    .topics
+                    .push(refused(name, ErrorCode::TOPIC_AUTHORIZATION_FAILED));
             }
             continue;
         }
         let Some(topic) = image.topic(&name) else {
-            response.topics.push(refused(name, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+            response
+                .topics
+                .push(refused(name, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
             continue;
         };
         let (described, next) = page(&ctx, &image, topic, from, left);
         left -= described.partitions.len();
         response.topics.push(described);
         if let Some(partition_index) = next {
-            response.next_cursor = Some(Cursor { topic_name: name, partition_index, ..Default::default() });
+            response.next_cursor = Some(Cursor {
+                topic_name: name,
+                partition_index,
+                ..Default::default()
+            });
             break;
         }
     }
@@ -84,7 +114,10 @@ fn page(
     left: usize,
 ) -> (DescribeTopicPartitionsResponseTopic, Option<i32>) {
     let mut rest = topic.partitions.iter().filter(|(index, _)| *index >= from);
-    let partitions = rest.by_ref().take(left).map(|(index, partition)| described(ctx, image, index, partition));
+    let partitions = rest
+        .by_ref()
+        .take(left)
+        .map(|(index, partition)| described(ctx, image, index, partition));
     let described = DescribeTopicPartitionsResponseTopic {
         error_code: ErrorCode::NONE,
         name: Some(topic.name.clone()),
@@ -105,7 +138,11 @@ fn described(
 ) -> DescribeTopicPartitionsResponsePartition {
     let alive = image.alive_broker(partition.leader).is_some();
     DescribeTopicPartitionsResponsePartition {
-        error_code: if alive { ErrorCode::NONE } else { ErrorCode::LEADER_NOT_AVAILABLE },
+        error_code: if alive {
+            ErrorCode::NONE
+        } else {
+            ErrorCode::LEADER_NOT_AVAILABLE
+        },
         partition_index,
         leader_id: if alive { partition.leader } else { -1 },
         leader_epoch: partition.leader_epoch,

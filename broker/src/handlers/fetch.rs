@@ -7,7 +7,8 @@ use ottla_broker_metadata::Image;
 use ottla_broker_storage::{ColdRead, Damage, ReadError};
 use ottla_protocol::messages::fetch_request::{FetchPartition, FetchRequest};
 use ottla_protocol::messages::fetch_response::{
-    EpochEndOffset, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+    EpochEndOffset, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint,
+    PartitionData,
 };
 use ottla_protocol::{ErrorCode, Records, Str, Uuid};
 
@@ -36,11 +37,19 @@ pub async fn fetch(ctx: RequestContext, request: FetchRequest) -> FetchResponse 
     let session = {
         let new_id = ctx.services.rt.random() as i32;
         let now_ms = ctx.services.rt.now().ms();
-        ctx.services.fetch_sessions.borrow_mut().begin(&request, ctx.version, new_id, now_ms)
+        ctx.services
+            .fetch_sessions
+            .borrow_mut()
+            .begin(&request, ctx.version, new_id, now_ms)
     };
     let session = match session {
         Ok(session) => session,
-        Err(error_code) => return FetchResponse { error_code, ..Default::default() },
+        Err(error_code) => {
+            return FetchResponse {
+                error_code,
+                ..Default::default()
+            };
+        }
     };
     let outcomes = read(&ctx, &request, &session).await;
     respond(&ctx, &session, outcomes)
@@ -53,16 +62,31 @@ async fn read(
     session: &SessionFetch,
 ) -> Vec<Result<Fetched, ErrorCode>> {
     let image = ctx.services.image.load();
-    let resolved: Vec<Result<PartitionId, ErrorCode>> =
-        session.wanted.iter().map(|wanted| resolve(ctx, &image, wanted)).collect();
+    let resolved: Vec<Result<PartitionId, ErrorCode>> = session
+        .wanted
+        .iter()
+        .map(|wanted| resolve(ctx, &image, wanted))
+        .collect();
     // An error is news: nobody waits behind it.
     let some_refused = resolved.iter().any(Result::is_err);
-    let max_wait_ms = if some_refused { 0 } else { request.max_wait_ms.max(0) as u64 };
+    let max_wait_ms = if some_refused {
+        0
+    } else {
+        request.max_wait_ms.max(0) as u64
+    };
     let broker_limit = ctx.services.settings.fetch_bytes_max;
-    let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(broker_limit);
-    let wants = resolved.iter().zip(&session.wanted).filter_map(|(partition, wanted)| {
-        partition.as_ref().ok().map(|partition| want(*partition, &wanted.request))
-    });
+    let max_bytes = usize::try_from(request.max_bytes)
+        .unwrap_or(0)
+        .min(broker_limit);
+    let wants = resolved
+        .iter()
+        .zip(&session.wanted)
+        .filter_map(|(partition, wanted)| {
+            partition
+                .as_ref()
+                .ok()
+                .map(|partition| want(*partition, &wanted.request))
+        });
     let answer = ctx.services.partitions.ask(|reply| {
         Request::Fetch(Fetch {
             wants: wants.collect(),
@@ -93,9 +117,15 @@ async fn read(
 fn resolve(ctx: &RequestContext, image: &Image, wanted: &Wanted) -> Result<PartitionId, ErrorCode> {
     let topic = match &wanted.topic {
         TopicRef::Id(id) => image.topic_by_id(id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)?,
-        TopicRef::Name(name) => image.topic(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?,
+        TopicRef::Name(name) => image
+            .topic(name)
+            .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?,
     };
-    if !ctx.services.authorizer.allows(&ctx.principal, Operation::Read, Resource::Topic(&topic.name)) {
+    if !ctx.services.authorizer.allows(
+        &ctx.principal,
+        Operation::Read,
+        Resource::Topic(&topic.name),
+    ) {
         return Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
     }
     led_by(ctx.services.node.id, topic, wanted.request.partition)
@@ -131,17 +161,34 @@ async fn warm(
     Ok(found)
 }
 
-async fn read_cold(ctx: &RequestContext, partition: PartitionId, read: ColdRead) -> Result<Vec<bytes::Bytes>, ErrorCode> {
+async fn read_cold(
+    ctx: &RequestContext,
+    partition: PartitionId,
+    read: ColdRead,
+) -> Result<Vec<bytes::Bytes>, ErrorCode> {
     match read.run().await {
         Ok(fetched) => Ok(fetched.parts),
         // Retention took the segment while we read: the client's next fetch finds the new start.
         Err(ReadError::Gone(_)) => Ok(Vec::new()),
         Err(ReadError::OffsetOutOfRange { .. }) => Err(ErrorCode::OFFSET_OUT_OF_RANGE),
-        Err(ReadError::Corrupt { path, position, what }) => {
-            let name = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+        Err(ReadError::Corrupt {
+            path,
+            position,
+            what,
+        }) => {
+            let name = |part: Option<&std::ffi::OsStr>| {
+                part.unwrap_or_default().to_string_lossy().into_owned()
+            };
             let directory = name(path.parent().and_then(std::path::Path::file_name));
-            let damage = Damage::Corrupt { directory, file: name(path.file_name()), position, what };
-            ctx.services.partitions.send(Request::Corrupt(partition, damage));
+            let damage = Damage::Corrupt {
+                directory,
+                file: name(path.file_name()),
+                position,
+                what,
+            };
+            ctx.services
+                .partitions
+                .send(Request::Corrupt(partition, damage));
             Err(ErrorCode::CORRUPT_MESSAGE)
         }
         Err(error @ ReadError::Io { .. }) => {
@@ -158,7 +205,10 @@ fn respond(
 ) -> FetchResponse {
     let image = ctx.services.image.load();
     let mut sessions = ctx.services.fetch_sessions.borrow_mut();
-    let mut response = FetchResponse { session_id: session.session_id, ..Default::default() };
+    let mut response = FetchResponse {
+        session_id: session.session_id,
+        ..Default::default()
+    };
     let mut position: BTreeMap<TopicRef, usize> = BTreeMap::new();
     for (wanted, outcome) in session.wanted.iter().zip(outcomes) {
         let index = wanted.request.partition;
@@ -170,7 +220,10 @@ fn respond(
         let sent = Sent {
             high_watermark: data.high_watermark,
             log_start: data.log_start_offset,
-            has_records: data.records.as_ref().is_some_and(|records| !records.is_empty()),
+            has_records: data
+                .records
+                .as_ref()
+                .is_some_and(|records| !records.is_empty()),
             must_tell: failed || data.diverging_epoch.end_offset >= 0,
         };
         if !sessions.note_sent(session, &wanted.topic, index, sent) {
@@ -181,7 +234,11 @@ fn respond(
                 TopicRef::Id(id) => (Str::default(), *id),
                 TopicRef::Name(name) => (name.clone(), Uuid::ZERO),
             };
-            response.responses.push(FetchableTopicResponse { topic, topic_id, ..Default::default() });
+            response.responses.push(FetchableTopicResponse {
+                topic,
+                topic_id,
+                ..Default::default()
+            });
             response.responses.len() - 1
         });
         response.responses[at].partitions.push(data);
@@ -204,7 +261,11 @@ fn partition_data(partition_index: i32, found: Fetched) -> PartitionData {
         ..Default::default()
     };
     if let Some((epoch, end_offset)) = found.diverging {
-        data.diverging_epoch = EpochEndOffset { epoch, end_offset, ..Default::default() };
+        data.diverging_epoch = EpochEndOffset {
+            epoch,
+            end_offset,
+            ..Default::default()
+        };
     }
     data
 }
@@ -246,7 +307,12 @@ fn refused(
     data
 }
 
-fn add_endpoint(ctx: &RequestContext, image: &Image, leader: i32, endpoints: &mut Vec<NodeEndpoint>) {
+fn add_endpoint(
+    ctx: &RequestContext,
+    image: &Image,
+    leader: i32,
+    endpoints: &mut Vec<NodeEndpoint>,
+) {
     if endpoints.iter().any(|endpoint| endpoint.node_id == leader) {
         return;
     }

@@ -20,15 +20,23 @@ const KEY_TYPE_SHARE: i8 = 2;
 /// `__consumer_offsets`, which is created at the first question. Transaction and share coordinators are
 /// not served yet: COORDINATOR_NOT_AVAILABLE would make clients ask for ever, so they are refused.
 /// Version notes: v1 key types · v3 flexible · v4 many keys at once (KIP-699) · v6 share (KIP-932).
-pub async fn find_coordinator(ctx: RequestContext, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
+pub async fn find_coordinator(
+    ctx: RequestContext,
+    request: FindCoordinatorRequest,
+) -> FindCoordinatorResponse {
     if request.key_type == KEY_TYPE_GROUP {
         crate::coordinator::ensure_offsets_topic(&ctx.services, &ctx.principal).await;
     }
     let image = ctx.services.image.load();
     if ctx.version >= 4 {
         let keys = request.coordinator_keys.iter();
-        let coordinators = keys.map(|key| find(&ctx, &image, request.key_type, key)).collect();
-        return FindCoordinatorResponse { coordinators, ..Default::default() };
+        let coordinators = keys
+            .map(|key| find(&ctx, &image, request.key_type, key))
+            .collect();
+        return FindCoordinatorResponse {
+            coordinators,
+            ..Default::default()
+        };
     }
     let found = find(&ctx, &image, request.key_type, &request.key);
     FindCoordinatorResponse {
@@ -43,7 +51,13 @@ pub async fn find_coordinator(ctx: RequestContext, request: FindCoordinatorReque
 
 fn find(ctx: &RequestContext, image: &Image, key_type: i8, key: &Str) -> Coordinator {
     match locate(ctx, image, key_type, key) {
-        Ok((node_id, host, port)) => Coordinator { key: key.clone(), node_id, host, port, ..Default::default() },
+        Ok((node_id, host, port)) => Coordinator {
+            key: key.clone(),
+            node_id,
+            host,
+            port,
+            ..Default::default()
+        },
         Err(error_code) => Coordinator {
             key: key.clone(),
             node_id: -1,
@@ -55,20 +69,37 @@ fn find(ctx: &RequestContext, image: &Image, key_type: i8, key: &Str) -> Coordin
     }
 }
 
-fn locate(ctx: &RequestContext, image: &Image, key_type: i8, key: &Str) -> Result<(i32, Str, i32), ErrorCode> {
+fn locate(
+    ctx: &RequestContext,
+    image: &Image,
+    key_type: i8,
+    key: &Str,
+) -> Result<(i32, Str, i32), ErrorCode> {
     match key_type {
         KEY_TYPE_GROUP => {}
         KEY_TYPE_TRANSACTION => return Err(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
         KEY_TYPE_SHARE => return Err(ErrorCode::GROUP_AUTHORIZATION_FAILED),
         _ => return Err(ErrorCode::INVALID_REQUEST),
     }
-    if !ctx.services.authorizer.allows(&ctx.principal, Operation::Describe, Resource::Group(key)) {
+    if !ctx
+        .services
+        .authorizer
+        .allows(&ctx.principal, Operation::Describe, Resource::Group(key))
+    {
         return Err(ErrorCode::GROUP_AUTHORIZATION_FAILED);
     }
-    let topic = image.topic(OFFSETS_TOPIC).ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
+    let topic = image
+        .topic(OFFSETS_TOPIC)
+        .ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
     let index = partition_for_group(key, topic.partitions.len() as i32);
-    let partition = topic.partition(index).ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
-    let leader = image.alive_broker(partition.leader).ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
-    let endpoint = leader.endpoint(&ctx.connection.listener).ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
+    let partition = topic
+        .partition(index)
+        .ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
+    let leader = image
+        .alive_broker(partition.leader)
+        .ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
+    let endpoint = leader
+        .endpoint(&ctx.connection.listener)
+        .ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
     Ok((leader.id, endpoint.host.clone(), i32::from(endpoint.port)))
 }

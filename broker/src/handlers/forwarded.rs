@@ -28,22 +28,34 @@ use crate::server::RequestContext;
 
 /// CreateTopics. Version notes: v4 default partitions and factor (KIP-464) · v5 the configuration comes
 /// back (KIP-525) · v7 topic ids.
-pub async fn create_topics(ctx: RequestContext, request: CreateTopicsRequest) -> CreateTopicsResponse {
+pub async fn create_topics(
+    ctx: RequestContext,
+    request: CreateTopicsRequest,
+) -> CreateTopicsResponse {
     decide(ctx, Operation::Create, request).await
 }
 
 /// DeleteTopics. Version notes: v5 error messages · v6 by id.
-pub async fn delete_topics(ctx: RequestContext, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
+pub async fn delete_topics(
+    ctx: RequestContext,
+    request: DeleteTopicsRequest,
+) -> DeleteTopicsResponse {
     decide(ctx, Operation::Delete, request).await
 }
 
 /// CreatePartitions. A topic's partitions never become fewer.
-pub async fn create_partitions(ctx: RequestContext, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
+pub async fn create_partitions(
+    ctx: RequestContext,
+    request: CreatePartitionsRequest,
+) -> CreatePartitionsResponse {
     decide(ctx, Operation::Alter, request).await
 }
 
 /// AlterConfigs: replaces all overrides of a resource.
-pub async fn alter_configs(ctx: RequestContext, request: AlterConfigsRequest) -> AlterConfigsResponse {
+pub async fn alter_configs(
+    ctx: RequestContext,
+    request: AlterConfigsRequest,
+) -> AlterConfigsResponse {
     decide(ctx, Operation::AlterConfigs, request).await
 }
 
@@ -56,24 +68,44 @@ pub async fn incremental_alter_configs(
 }
 
 /// UpdateFeatures (KIP-584).
-pub async fn update_features(ctx: RequestContext, request: UpdateFeaturesRequest) -> UpdateFeaturesResponse {
+pub async fn update_features(
+    ctx: RequestContext,
+    request: UpdateFeaturesRequest,
+) -> UpdateFeaturesResponse {
     decide(ctx, Operation::Alter, request).await
 }
 
 /// UnregisterBroker: the registration goes, replicas must have been moved before.
-pub async fn unregister_broker(ctx: RequestContext, request: UnregisterBrokerRequest) -> UnregisterBrokerResponse {
+pub async fn unregister_broker(
+    ctx: RequestContext,
+    request: UnregisterBrokerRequest,
+) -> UnregisterBrokerResponse {
     decide(ctx, Operation::Alter, request).await
 }
 
 /// DescribeQuorum. Version notes: v1 fetch times · v2 directory ids and listeners (KIP-853).
-pub async fn describe_quorum(ctx: RequestContext, request: DescribeQuorumRequest) -> DescribeQuorumResponse {
+pub async fn describe_quorum(
+    ctx: RequestContext,
+    request: DescribeQuorumRequest,
+) -> DescribeQuorumResponse {
     decide(ctx, Operation::Describe, request).await
 }
 
-async fn decide<R: Forwarded>(ctx: RequestContext, operation: Operation, request: R) -> R::Response {
-    if !ctx.services.authorizer.allows(&ctx.principal, operation, Resource::Cluster) {
+async fn decide<R: Forwarded>(
+    ctx: RequestContext,
+    operation: Operation,
+    request: R,
+) -> R::Response {
+    if !ctx
+        .services
+        .authorizer
+        .allows(&ctx.principal, operation, Resource::Cluster)
+    {
         return request.refused(ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
     }
-    let caller = Caller { principal: ctx.principal, version: ctx.version };
+    let caller = Caller {
+        principal: ctx.principal,
+        version: ctx.version,
+    };
     ctx.services.controller.decide(caller, request).await
 }

@@ -26,7 +26,8 @@ use ottla_protocol::messages::offset_delete_request::OffsetDeleteRequest;
 use ottla_protocol::messages::offset_delete_response::OffsetDeleteResponse;
 use ottla_protocol::messages::offset_fetch_request::{OffsetFetchRequest, OffsetFetchRequestGroup};
 use ottla_protocol::messages::offset_fetch_response::{
-    OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
+    OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartitions,
+    OffsetFetchResponseTopics,
 };
 use ottla_protocol::messages::sync_group_request::SyncGroupRequest;
 use ottla_protocol::messages::sync_group_response::SyncGroupResponse;
@@ -71,12 +72,18 @@ pub async fn leave_group(ctx: RequestContext, request: LeaveGroupRequest) -> Lea
 }
 
 /// OffsetDelete, version 0.
-pub async fn offset_delete(ctx: RequestContext, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
+pub async fn offset_delete(
+    ctx: RequestContext,
+    request: OffsetDeleteRequest,
+) -> OffsetDeleteResponse {
     passed!(ctx, Delete, Request::OffsetDelete(request), OffsetDelete)
 }
 
 /// DescribeGroups, versions 0–6. Each group may live in another partition.
-pub async fn describe_groups(ctx: RequestContext, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
+pub async fn describe_groups(
+    ctx: RequestContext,
+    request: DescribeGroupsRequest,
+) -> DescribeGroupsResponse {
     let mut response = DescribeGroupsResponse::default();
     for group in request.groups {
         let mut described = passed!(ctx, Describe, Request::Describe(group), Describe);
@@ -87,55 +94,92 @@ pub async fn describe_groups(ctx: RequestContext, request: DescribeGroupsRequest
 }
 
 /// DeleteGroups, versions 0–2. Each group may live in another partition.
-pub async fn delete_groups(ctx: RequestContext, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
+pub async fn delete_groups(
+    ctx: RequestContext,
+    request: DeleteGroupsRequest,
+) -> DeleteGroupsResponse {
     let mut response = DeleteGroupsResponse::default();
     for group in request.groups_names {
-        response.results.push(passed!(ctx, Delete, Request::DeleteGroup(group), DeleteGroup));
+        response.results.push(passed!(
+            ctx,
+            Delete,
+            Request::DeleteGroup(group),
+            DeleteGroup
+        ));
     }
     response
 }
 
 /// ListGroups, versions 0–5: the groups that this broker coordinates.
 pub async fn list_groups(ctx: RequestContext, request: ListGroupsRequest) -> ListGroupsResponse {
-    let filter = ListFilter { states: request.states_filter, types: request.types_filter };
+    let filter = ListFilter {
+        states: request.states_filter,
+        types: request.types_filter,
+    };
     let image = ctx.services.image.load();
     let mut response = ListGroupsResponse::default();
-    let Some(topic) = image.topic(OFFSETS_TOPIC) else { return response };
+    let Some(topic) = image.topic(OFFSETS_TOPIC) else {
+        return response;
+    };
     for (index, partition) in topic.partitions.iter() {
         if partition.leader != ctx.services.node.id {
             continue;
         }
-        let answer = ctx.services.groups.ask(index, call_context(&ctx), Request::List(filter.clone())).await;
+        let answer = ctx
+            .services
+            .groups
+            .ask(index, call_context(&ctx), Request::List(filter.clone()))
+            .await;
         match answer {
             Some(Response::List(Ok(groups))) => response.groups.extend(groups),
             Some(Response::List(Err(error_code))) => {
-                return ListGroupsResponse { error_code, ..Default::default() };
+                return ListGroupsResponse {
+                    error_code,
+                    ..Default::default()
+                };
             }
             _ => {}
         }
     }
-    let may_see = |group: &str| ctx.services.authorizer.allows(&ctx.principal, Operation::Describe, Resource::Group(group));
+    let may_see = |group: &str| {
+        ctx.services
+            .authorizer
+            .allows(&ctx.principal, Operation::Describe, Resource::Group(group))
+    };
     response.groups.retain(|group| may_see(&group.group_id));
     response
 }
 
 /// OffsetCommit, versions 2–10. Unknown topics are answered here; the coordinator sees the others by
 /// name and id.
-pub async fn offset_commit(ctx: RequestContext, mut request: OffsetCommitRequest) -> OffsetCommitResponse {
+pub async fn offset_commit(
+    ctx: RequestContext,
+    mut request: OffsetCommitRequest,
+) -> OffsetCommitResponse {
     let image = ctx.services.image.load();
     let mut refused = Vec::new();
     request.topics.retain_mut(|topic| {
-        match known_topic(&ctx, &image, topic.topic_id, &topic.name, OFFSET_TOPIC_IDS_SINCE) {
+        match known_topic(
+            &ctx,
+            &image,
+            topic.topic_id,
+            &topic.name,
+            OFFSET_TOPIC_IDS_SINCE,
+        ) {
             Ok((name, id)) => {
                 (topic.name, topic.topic_id) = (name, id);
                 true
             }
             Err(error_code) => {
-                let partitions = topic.partitions.iter().map(|partition| OffsetCommitResponsePartition {
-                    partition_index: partition.partition_index,
-                    error_code,
-                    ..Default::default()
-                });
+                let partitions =
+                    topic
+                        .partitions
+                        .iter()
+                        .map(|partition| OffsetCommitResponsePartition {
+                            partition_index: partition.partition_index,
+                            error_code,
+                            ..Default::default()
+                        });
                 refused.push(OffsetCommitResponseTopic {
                     name: topic.name.clone(),
                     topic_id: topic.topic_id,
@@ -178,7 +222,9 @@ async fn offsets_of_group(
         topics.retain_mut(|topic| {
             if ctx.version < OFFSET_TOPIC_IDS_SINCE {
                 // Offsets of topics that are gone are still answered by name.
-                topic.topic_id = image.topic(&topic.name).map_or(Uuid::ZERO, |known| known.id);
+                topic.topic_id = image
+                    .topic(&topic.name)
+                    .map_or(Uuid::ZERO, |known| known.id);
                 return true;
             }
             match image.topic_by_id(&topic.topic_id) {
@@ -187,14 +233,18 @@ async fn offsets_of_group(
                     true
                 }
                 None => {
-                    let partitions = topic.partition_indexes.iter().map(|index| OffsetFetchResponsePartitions {
-                        partition_index: *index,
-                        committed_offset: -1,
-                        committed_leader_epoch: -1,
-                        metadata: Some(Str::default()),
-                        error_code: ErrorCode::UNKNOWN_TOPIC_ID,
-                        ..Default::default()
-                    });
+                    let partitions =
+                        topic
+                            .partition_indexes
+                            .iter()
+                            .map(|index| OffsetFetchResponsePartitions {
+                                partition_index: *index,
+                                committed_offset: -1,
+                                committed_leader_epoch: -1,
+                                metadata: Some(Str::default()),
+                                error_code: ErrorCode::UNKNOWN_TOPIC_ID,
+                                ..Default::default()
+                            });
                     refused.push(OffsetFetchResponseTopics {
                         topic_id: topic.topic_id,
                         partitions: partitions.collect(),
@@ -206,11 +256,21 @@ async fn offsets_of_group(
         });
     }
     let everything = group.topics.is_none();
-    let mut answer = passed!(*ctx, Describe, Request::OffsetFetch { group, require_stable }, OffsetFetch);
+    let mut answer = passed!(
+        *ctx,
+        Describe,
+        Request::OffsetFetch {
+            group,
+            require_stable
+        },
+        OffsetFetch
+    );
     if ctx.version >= OFFSET_TOPIC_IDS_SINCE {
         for topic in &mut answer.topics {
             if topic.topic_id == Uuid::ZERO {
-                topic.topic_id = image.topic(&topic.name).map_or(Uuid::ZERO, |known| known.id);
+                topic.topic_id = image
+                    .topic(&topic.name)
+                    .map_or(Uuid::ZERO, |known| known.id);
             }
         }
         if everything {
@@ -233,9 +293,15 @@ fn known_topic(
     let topic = if ctx.version >= ids_since {
         image.topic_by_id(&id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)?
     } else {
-        image.topic(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?
+        image
+            .topic(name)
+            .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?
     };
-    if !ctx.services.authorizer.allows(&ctx.principal, Operation::Read, Resource::Topic(&topic.name)) {
+    if !ctx.services.authorizer.allows(
+        &ctx.principal,
+        Operation::Read,
+        Resource::Topic(&topic.name),
+    ) {
         return Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
     }
     Ok((topic.name.clone(), topic.id))
@@ -243,14 +309,29 @@ fn known_topic(
 
 async fn to_coordinator(ctx: &RequestContext, operation: Operation, request: Request) -> Response {
     let group = request.group_id().cloned().unwrap_or_default();
-    if !ctx.services.authorizer.allows(&ctx.principal, operation, Resource::Group(&group)) {
+    if !ctx
+        .services
+        .authorizer
+        .allows(&ctx.principal, operation, Resource::Group(&group))
+    {
         return request.refused(ErrorCode::GROUP_AUTHORIZATION_FAILED);
     }
-    let partitions = ctx.services.image.load().topic(OFFSETS_TOPIC).map(|topic| topic.partitions.len());
+    let partitions = ctx
+        .services
+        .image
+        .load()
+        .topic(OFFSETS_TOPIC)
+        .map(|topic| topic.partitions.len());
     let not_here = request.refused(ErrorCode::NOT_COORDINATOR);
-    let Some(partitions) = partitions else { return not_here };
+    let Some(partitions) = partitions else {
+        return not_here;
+    };
     let partition = partition_for_group(&group, i32::try_from(partitions).unwrap_or(i32::MAX));
-    ctx.services.groups.ask(partition, call_context(ctx), request).await.unwrap_or(not_here)
+    ctx.services
+        .groups
+        .ask(partition, call_context(ctx), request)
+        .await
+        .unwrap_or(not_here)
 }
 
 fn call_context(ctx: &RequestContext) -> CallContext {

@@ -2,7 +2,9 @@
 
 use ottla_broker_metadata::Image;
 use ottla_protocol::ErrorCode;
-use ottla_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
+use ottla_protocol::messages::list_offsets_request::{
+    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
+};
 use ottla_protocol::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsResponse, ListOffsetsTopicResponse,
 };
@@ -37,7 +39,11 @@ pub async fn list_offsets(ctx: RequestContext, request: ListOffsetsRequest) -> L
             let found = find(&ctx, &image, topic, partition).await;
             partitions.push(answer(ctx.version, partition.partition_index, found));
         }
-        response.topics.push(ListOffsetsTopicResponse { name: topic.name.clone(), partitions, ..Default::default() });
+        response.topics.push(ListOffsetsTopicResponse {
+            name: topic.name.clone(),
+            partitions,
+            ..Default::default()
+        });
     }
     response
 }
@@ -48,7 +54,11 @@ struct Found {
     leader_epoch: i32,
 }
 
-const NOTHING: Found = Found { offset: -1, timestamp: -1, leader_epoch: -1 };
+const NOTHING: Found = Found {
+    offset: -1,
+    timestamp: -1,
+    leader_epoch: -1,
+};
 
 async fn find(
     ctx: &RequestContext,
@@ -56,10 +66,16 @@ async fn find(
     topic: &ListOffsetsTopic,
     wanted: &ListOffsetsPartition,
 ) -> Result<Found, ErrorCode> {
-    if !ctx.services.authorizer.allows(&ctx.principal, Operation::Describe, Resource::Topic(&topic.name)) {
+    if !ctx.services.authorizer.allows(
+        &ctx.principal,
+        Operation::Describe,
+        Resource::Topic(&topic.name),
+    ) {
         return Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
     }
-    let known = image.topic(&topic.name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let known = image
+        .topic(&topic.name)
+        .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     let partition = led_by(ctx.services.node.id, known, wanted.partition_index)?;
     let at = match wanted.timestamp {
         LATEST => OffsetAt::Latest,
@@ -70,11 +86,27 @@ async fn find(
         _ => return Err(ErrorCode::UNSUPPORTED_VERSION),
     };
     let query = ctx.services.partitions.ask(|reply| {
-        Request::Offset(OffsetQuery { partition, at, leader_epoch: wanted.current_leader_epoch, reply })
+        Request::Offset(OffsetQuery {
+            partition,
+            at,
+            leader_epoch: wanted.current_leader_epoch,
+            reply,
+        })
     });
-    let answer = query.await.and_then(|answer| answer).map_err(|error| error_code(&error))?;
+    let answer = query
+        .await
+        .and_then(|answer| answer)
+        .map_err(|error| error_code(&error))?;
     match answer {
-        OffsetAnswer::Known { offset, timestamp, leader_epoch } => Ok(Found { offset, timestamp, leader_epoch }),
+        OffsetAnswer::Known {
+            offset,
+            timestamp,
+            leader_epoch,
+        } => Ok(Found {
+            offset,
+            timestamp,
+            leader_epoch,
+        }),
         OffsetAnswer::Lookup { reader, at, upper } => {
             let looked_up = match at {
                 OffsetAt::Timestamp(timestamp) => reader.offset_for_time(timestamp, upper).await,
@@ -96,7 +128,11 @@ async fn find(
     }
 }
 
-fn answer(version: i16, partition_index: i32, found: Result<Found, ErrorCode>) -> ListOffsetsPartitionResponse {
+fn answer(
+    version: i16,
+    partition_index: i32,
+    found: Result<Found, ErrorCode>,
+) -> ListOffsetsPartitionResponse {
     let (error_code, found) = match found {
         Ok(found) => (ErrorCode::NONE, found),
         Err(code) => (code, NOTHING),
@@ -106,7 +142,11 @@ fn answer(version: i16, partition_index: i32, found: Result<Found, ErrorCode>) -
         error_code,
         timestamp: found.timestamp,
         offset: found.offset,
-        leader_epoch: if version >= LEADER_EPOCHS_SINCE { found.leader_epoch } else { -1 },
+        leader_epoch: if version >= LEADER_EPOCHS_SINCE {
+            found.leader_epoch
+        } else {
+            -1
+        },
         ..Default::default()
     }
 }

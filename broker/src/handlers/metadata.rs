@@ -31,7 +31,10 @@ pub async fn metadata(ctx: RequestContext, request: MetadataRequest) -> Metadata
     let topics = match &request.topics {
         None => all_topics(&ctx, &image),
         Some(topics) if topics.is_empty() && ctx.version == 0 => all_topics(&ctx, &image),
-        Some(topics) => topics.iter().map(|topic| wanted_topic(&ctx, &image, &request, topic)).collect(),
+        Some(topics) => topics
+            .iter()
+            .map(|topic| wanted_topic(&ctx, &image, &request, topic))
+            .collect(),
     };
     MetadataResponse {
         brokers: brokers(&ctx, &image),
@@ -59,7 +62,10 @@ fn brokers(ctx: &RequestContext, image: &Image) -> Vec<MetadataResponseBroker> {
 /// Clients send controller requests to this broker, and every broker forwards them; naming brokers in
 /// turn spreads that work, as Kafka does in KRaft mode.
 fn any_alive_broker(ctx: &RequestContext, image: &Image) -> i32 {
-    let alive: Vec<i32> = image.alive_brokers(&ctx.connection.listener).map(|(broker, _)| broker.id).collect();
+    let alive: Vec<i32> = image
+        .alive_brokers(&ctx.connection.listener)
+        .map(|(broker, _)| broker.id)
+        .collect();
     if alive.is_empty() {
         return -1;
     }
@@ -67,7 +73,10 @@ fn any_alive_broker(ctx: &RequestContext, image: &Image) -> i32 {
 }
 
 fn all_topics(ctx: &RequestContext, image: &Image) -> Vec<MetadataResponseTopic> {
-    let visible = image.topics.iter().filter(|topic| may_describe(ctx, &topic.name));
+    let visible = image
+        .topics
+        .iter()
+        .filter(|topic| may_describe(ctx, &topic.name));
     visible.map(|topic| described(ctx, image, topic)).collect()
 }
 
@@ -98,12 +107,22 @@ fn wanted_topic(
     }
 }
 
-fn missing_code(ctx: &RequestContext, request: &MetadataRequest, wanted: &MetadataRequestTopic) -> ErrorCode {
-    let Some(name) = &wanted.name else { return ErrorCode::INVALID_REQUEST };
+fn missing_code(
+    ctx: &RequestContext,
+    request: &MetadataRequest,
+    wanted: &MetadataRequestTopic,
+) -> ErrorCode {
+    let Some(name) = &wanted.name else {
+        return ErrorCode::INVALID_REQUEST;
+    };
     if !topic_names::is_valid(name) {
         return ErrorCode::INVALID_TOPIC_EXCEPTION;
     }
-    if creates_missing(ctx, request) { ErrorCode::LEADER_NOT_AVAILABLE } else { ErrorCode::UNKNOWN_TOPIC_OR_PARTITION }
+    if creates_missing(ctx, request) {
+        ErrorCode::LEADER_NOT_AVAILABLE
+    } else {
+        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+    }
 }
 
 fn described(ctx: &RequestContext, image: &Image, topic: &Topic) -> MetadataResponseTopic {
@@ -129,7 +148,9 @@ fn described_partition(
     partition: PartitionRef<'_>,
 ) -> MetadataResponsePartition {
     let listener = &ctx.connection.listener;
-    let reachable = image.alive_broker(partition.leader).map(|leader| leader.endpoint(listener).is_some());
+    let reachable = image
+        .alive_broker(partition.leader)
+        .map(|leader| leader.endpoint(listener).is_some());
     let (leader_id, error_code) = match reachable {
         Some(true) => (partition.leader, ErrorCode::NONE),
         Some(false) => (-1, ErrorCode::LISTENER_NOT_FOUND),
@@ -148,7 +169,9 @@ fn described_partition(
 }
 
 fn may_describe(ctx: &RequestContext, topic: &str) -> bool {
-    ctx.services.authorizer.allows(&ctx.principal, Operation::Describe, Resource::Topic(topic))
+    ctx.services
+        .authorizer
+        .allows(&ctx.principal, Operation::Describe, Resource::Topic(topic))
 }
 
 fn creates_missing(ctx: &RequestContext, request: &MetadataRequest) -> bool {
@@ -163,11 +186,19 @@ fn missing_topics(ctx: &RequestContext, request: &MetadataRequest) -> Option<Vec
         return None;
     }
     let image = ctx.services.image.load();
-    let named = request.topics.iter().flatten().filter_map(|topic| topic.name.as_ref());
+    let named = request
+        .topics
+        .iter()
+        .flatten()
+        .filter_map(|topic| topic.name.as_ref());
     let missing: Vec<Str> = named
         .filter(|name| image.topic(name).is_none() && topic_names::is_valid(name))
         .filter(|name| {
-            let create = |resource| ctx.services.authorizer.allows(&ctx.principal, Operation::Create, resource);
+            let create = |resource| {
+                ctx.services
+                    .authorizer
+                    .allows(&ctx.principal, Operation::Create, resource)
+            };
             create(Resource::Cluster) || create(Resource::Topic(name))
         })
         .cloned()
@@ -181,16 +212,30 @@ pub async fn create(services: &Services, principal: &Principal, names: Vec<Str>)
         let internal = services.settings.internal_topic(&name);
         CreatableTopic {
             num_partitions: internal.as_ref().map_or(-1, |topic| topic.partitions),
-            replication_factor: internal.as_ref().map_or(-1, |topic| topic.replication_factor),
-            configs: internal.map(|topic| topic.creatable_configs()).unwrap_or_default(),
+            replication_factor: internal
+                .as_ref()
+                .map_or(-1, |topic| topic.replication_factor),
+            configs: internal
+                .map(|topic| topic.creatable_configs())
+                .unwrap_or_default(),
             name,
             ..Default::default()
         }
     });
-    let request = CreateTopicsRequest { topics: topics.collect(), timeout_ms: 10_000, ..Default::default() };
-    let response = services.controller.create_topics(principal.clone(), request).await;
+    let request = CreateTopicsRequest {
+        topics: topics.collect(),
+        timeout_ms: 10_000,
+        ..Default::default()
+    };
+    let response = services
+        .controller
+        .create_topics(principal.clone(), request)
+        .await;
     for topic in response.topics {
-        let benign = matches!(topic.error_code, ErrorCode::NONE | ErrorCode::TOPIC_ALREADY_EXISTS);
+        let benign = matches!(
+            topic.error_code,
+            ErrorCode::NONE | ErrorCode::TOPIC_ALREADY_EXISTS
+        );
         if !benign {
             tracing::warn!(topic = %topic.name, error = %topic.error_code, "cannot create a topic on demand");
         }

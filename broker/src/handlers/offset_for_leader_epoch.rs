@@ -41,7 +41,11 @@ pub async fn offset_for_leader_epoch(
                 ..Default::default()
             });
         }
-        response.topics.push(OffsetForLeaderTopicResult { topic: topic.topic.clone(), partitions, ..Default::default() });
+        response.topics.push(OffsetForLeaderTopicResult {
+            topic: topic.topic.clone(),
+            partitions,
+            ..Default::default()
+        });
     }
     response
 }
@@ -52,10 +56,16 @@ async fn find(
     topic: &str,
     wanted: &OffsetForLeaderPartition,
 ) -> Result<(i32, i64), ErrorCode> {
-    if !ctx.services.authorizer.allows(&ctx.principal, Operation::Describe, Resource::Topic(topic)) {
+    if !ctx
+        .services
+        .authorizer
+        .allows(&ctx.principal, Operation::Describe, Resource::Topic(topic))
+    {
         return Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
     }
-    let known = image.topic(topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let known = image
+        .topic(topic)
+        .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     let partition = led_by(ctx.services.node.id, known, wanted.partition)?;
     let found = ctx.services.partitions.ask(|reply| {
         Request::EpochEnd(EpochEndQuery {
@@ -65,5 +75,8 @@ async fn find(
             reply,
         })
     });
-    found.await.and_then(|found| found).map_err(|error| error_code(&error))
+    found
+        .await
+        .and_then(|found| found)
+        .map_err(|error| error_code(&error))
 }

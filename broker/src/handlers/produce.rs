@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ottla_broker_metadata::{Image, Topic};
-use ottla_protocol::messages::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
-use ottla_protocol::messages::produce_response::{
-    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceResponse,
-    TopicProduceResponse,
-};
 use ottla_broker_storage::Origin;
+use ottla_protocol::messages::produce_request::{
+    PartitionProduceData, ProduceRequest, TopicProduceData,
+};
+use ottla_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
+    ProduceResponse, TopicProduceResponse,
+};
 use ottla_protocol::records::{BatchView, ValidateError, validate};
 use ottla_protocol::{ErrorCode, Records, Str};
 
@@ -39,7 +41,11 @@ pub async fn produce(ctx: RequestContext, request: ProduceRequest) -> Reply<Prod
         return Reply::Send(refuse_all(&ctx, &request, ErrorCode::INVALID_REQUIRED_ACKS));
     }
     if request.transactional_id.is_some() {
-        return Reply::Send(refuse_all(&ctx, &request, ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
+        return Reply::Send(refuse_all(
+            &ctx,
+            &request,
+            ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        ));
     }
     let image = ctx.services.image.load();
     let mut plan = Plan::default();
@@ -48,13 +54,22 @@ pub async fn produce(ctx: RequestContext, request: ProduceRequest) -> Reply<Prod
     }
     // The append is in the owner's mailbox before this function first yields: that is what keeps
     // pipelined requests of one connection in order.
-    let outcomes = ctx.services.partitions.ask(|reply| Request::Append(Append { entries: plan.entries, reply }));
+    let outcomes = ctx.services.partitions.ask(|reply| {
+        Request::Append(Append {
+            entries: plan.entries,
+            reply,
+        })
+    });
     let outcomes = outcomes.await.unwrap_or_default();
     for (slot, outcome) in plan.slots.iter().zip(outcomes) {
         plan.answers[slot.topic].partitions[slot.partition].result = outcome_of(outcome);
     }
     if acks == 0 {
-        let failed = plan.answers.iter().flat_map(|topic| &topic.partitions).any(|p| p.result.is_err());
+        let failed = plan
+            .answers
+            .iter()
+            .flat_map(|topic| &topic.partitions)
+            .any(|p| p.result.is_err());
         return if failed { Reply::Close } else { Reply::Silent };
     }
     Reply::Send(response(&ctx, plan.answers))
@@ -93,26 +108,45 @@ struct Refusal {
 
 impl From<ErrorCode> for Refusal {
     fn from(code: ErrorCode) -> Self {
-        Self { code, message: None, records: Vec::new() }
+        Self {
+            code,
+            message: None,
+            records: Vec::new(),
+        }
     }
 }
 
 impl Plan {
     fn add_topic(&mut self, ctx: &RequestContext, image: &Image, data: TopicProduceData) {
         let topic = if ctx.version >= TOPIC_IDS_SINCE {
-            image.topic_by_id(&data.topic_id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)
+            image
+                .topic_by_id(&data.topic_id)
+                .ok_or(ErrorCode::UNKNOWN_TOPIC_ID)
         } else {
-            image.topic(&data.name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+            image
+                .topic(&data.name)
+                .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
         };
         let topic = topic.and_then(|topic| {
             if topic_names::is_internal(&topic.name) {
                 return Err(ErrorCode::INVALID_TOPIC_EXCEPTION);
             }
-            let allowed =
-                ctx.services.authorizer.allows(&ctx.principal, Operation::Write, Resource::Topic(&topic.name));
-            if allowed { Ok(topic) } else { Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED) }
+            let allowed = ctx.services.authorizer.allows(
+                &ctx.principal,
+                Operation::Write,
+                Resource::Topic(&topic.name),
+            );
+            if allowed {
+                Ok(topic)
+            } else {
+                Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED)
+            }
         });
-        let mut answer = TopicAnswer { name: data.name, id: data.topic_id, partitions: Vec::new() };
+        let mut answer = TopicAnswer {
+            name: data.name,
+            id: data.topic_id,
+            partitions: Vec::new(),
+        };
         for partition in data.partition_data {
             let index = partition.index;
             let entry = topic
@@ -120,7 +154,10 @@ impl Plan {
                 .and_then(|topic| prepare(ctx, topic, partition));
             let result = match entry {
                 Ok(entry) => {
-                    self.slots.push(Slot { topic: self.answers.len(), partition: answer.partitions.len() });
+                    self.slots.push(Slot {
+                        topic: self.answers.len(),
+                        partition: answer.partitions.len(),
+                    });
                     self.entries.push(entry);
                     // Overwritten by the outcome; stays if the owner is gone.
                     Err(Refusal::from(ErrorCode::NOT_LEADER_OR_FOLLOWER))
@@ -134,7 +171,11 @@ impl Plan {
 }
 
 /// Checks one partition's batch against the topic.
-fn prepare(ctx: &RequestContext, topic: &Arc<Topic>, data: PartitionProduceData) -> Result<AppendEntry, Refusal> {
+fn prepare(
+    ctx: &RequestContext,
+    topic: &Arc<Topic>,
+    data: PartitionProduceData,
+) -> Result<AppendEntry, Refusal> {
     let partition: PartitionId = led_by(ctx.services.node.id, topic, data.index)?;
     let records = match data.records {
         Some(Records::Bytes(bytes)) => bytes,
@@ -147,7 +188,12 @@ fn prepare(ctx: &RequestContext, topic: &Arc<Topic>, data: PartitionProduceData)
     if batch.header().attributes.is_transactional() {
         return Err(ErrorCode::INVALID_TXN_STATE.into());
     }
-    Ok(AppendEntry { partition, batch, leader_epoch: -1, origin: Origin::Client })
+    Ok(AppendEntry {
+        partition,
+        batch,
+        leader_epoch: -1,
+        origin: Origin::Client,
+    })
 }
 
 fn outcome_of(outcome: Result<Appended, PartitionError>) -> Result<Appended, Refusal> {
@@ -171,7 +217,11 @@ fn refusal_of(error: ValidateError) -> Refusal {
             .collect(),
         _ => Vec::new(),
     };
-    Refusal { code: error.error_code(), message: Some(Str::from(error.to_string())), records }
+    Refusal {
+        code: error.error_code(),
+        message: Some(Str::from(error.to_string())),
+        records,
+    }
 }
 
 fn response(ctx: &RequestContext, answers: Vec<TopicAnswer>) -> ProduceResponse {
@@ -180,7 +230,14 @@ fn response(ctx: &RequestContext, answers: Vec<TopicAnswer>) -> ProduceResponse 
     for topic in answers {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in topic.partitions {
-            partitions.push(partition_response(ctx, &image, &topic.name, &topic.id, partition, &mut response.node_endpoints));
+            partitions.push(partition_response(
+                ctx,
+                &image,
+                &topic.name,
+                &topic.id,
+                partition,
+                &mut response.node_endpoints,
+            ));
         }
         response.responses.push(TopicProduceResponse {
             name: topic.name,
@@ -235,7 +292,12 @@ fn partition_response(
     }
 }
 
-fn add_endpoint(ctx: &RequestContext, image: &Image, leader: i32, endpoints: &mut Vec<NodeEndpoint>) {
+fn add_endpoint(
+    ctx: &RequestContext,
+    image: &Image,
+    leader: i32,
+    endpoints: &mut Vec<NodeEndpoint>,
+) {
     let known = endpoints.iter().any(|endpoint| endpoint.node_id == leader);
     let broker = image.alive_broker(leader);
     if let (false, Some(broker)) = (known, broker) {
@@ -258,7 +320,10 @@ fn refuse_all(ctx: &RequestContext, request: &ProduceRequest, code: ErrorCode) -
         partitions: topic
             .partition_data
             .iter()
-            .map(|partition| PartitionAnswer { index: partition.index, result: Err(code.into()) })
+            .map(|partition| PartitionAnswer {
+                index: partition.index,
+                result: Err(code.into()),
+            })
             .collect(),
     });
     response(ctx, answers.collect())

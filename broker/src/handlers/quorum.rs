@@ -18,12 +18,15 @@ use ottla_protocol::messages::envelope_request::EnvelopeRequest;
 use ottla_protocol::messages::envelope_response::EnvelopeResponse;
 use ottla_protocol::messages::fetch_request::{FetchPartition, FetchRequest};
 use ottla_protocol::messages::fetch_response::{
-    EpochEndOffset, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData, SnapshotId,
+    EpochEndOffset, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint,
+    PartitionData, SnapshotId,
 };
 use ottla_protocol::{ErrorCode, Records, Uuid};
 
 use crate::auth::{Operation, Resource};
-use crate::controller::{Caller, Forwarded, Judgement, METADATA_PARTITION, METADATA_TOPIC, decode_principal};
+use crate::controller::{
+    Caller, Forwarded, Judgement, METADATA_PARTITION, METADATA_TOPIC, decode_principal,
+};
 use crate::partition::{Fetch, FetchWant, FetchedData, ReadLimit, Request};
 use crate::server::RequestContext;
 use crate::server::dispatch::{self, Answer};
@@ -42,22 +45,51 @@ const WAIT_MAX_MS: u64 = 500;
 /// Behaviour: epochs are compared first, then histories; a fetcher that departs is told where to cut.
 /// Observers read up to the high watermark, so that what they get is committed when they get it.
 pub async fn fetch(ctx: RequestContext, request: FetchRequest) -> FetchResponse {
-    let foreign = request.cluster_id.as_ref().is_some_and(|id| *id != ctx.services.node.cluster_id);
+    let foreign = request
+        .cluster_id
+        .as_ref()
+        .is_some_and(|id| *id != ctx.services.node.cluster_id);
     if foreign {
-        return FetchResponse { error_code: ErrorCode::INCONSISTENT_CLUSTER_ID, ..Default::default() };
+        return FetchResponse {
+            error_code: ErrorCode::INCONSISTENT_CLUSTER_ID,
+            ..Default::default()
+        };
     }
-    if !ctx.services.authorizer.allows(&ctx.principal, Operation::ClusterAction, Resource::Cluster) {
-        return FetchResponse { error_code: ErrorCode::CLUSTER_AUTHORIZATION_FAILED, ..Default::default() };
+    if !ctx
+        .services
+        .authorizer
+        .allows(&ctx.principal, Operation::ClusterAction, Resource::Cluster)
+    {
+        return FetchResponse {
+            error_code: ErrorCode::CLUSTER_AUTHORIZATION_FAILED,
+            ..Default::default()
+        };
     }
     let named = request.topics.first().filter(|topic| {
-        if ctx.version >= TOPIC_IDS_SINCE { topic.topic_id == METADATA_PARTITION.topic } else { topic.topic == *METADATA_TOPIC }
+        if ctx.version >= TOPIC_IDS_SINCE {
+            topic.topic_id == METADATA_PARTITION.topic
+        } else {
+            topic.topic == *METADATA_TOPIC
+        }
     });
-    let wanted = named.and_then(|topic| topic.partitions.first()).filter(|_| request.topics.len() == 1);
+    let wanted = named
+        .and_then(|topic| topic.partitions.first())
+        .filter(|_| request.topics.len() == 1);
     let Some(wanted) = wanted.filter(|wanted| wanted.partition == METADATA_PARTITION.index) else {
-        return FetchResponse { error_code: ErrorCode::INVALID_REQUEST, ..Default::default() };
+        return FetchResponse {
+            error_code: ErrorCode::INVALID_REQUEST,
+            ..Default::default()
+        };
     };
-    let replica_id = if ctx.version >= 15 { request.replica_state.replica_id } else { request.replica_id };
-    let replica = ReplicaKey { id: replica_id, directory_id: wanted.replica_directory_id };
+    let replica_id = if ctx.version >= 15 {
+        request.replica_state.replica_id
+    } else {
+        request.replica_id
+    };
+    let replica = ReplicaKey {
+        id: replica_id,
+        directory_id: wanted.replica_directory_id,
+    };
     let claim = FetchClaim {
         epoch: wanted.current_leader_epoch,
         fetch_offset: wanted.fetch_offset,
@@ -65,16 +97,33 @@ pub async fn fetch(ctx: RequestContext, request: FetchRequest) -> FetchResponse 
     };
     let judgement = ctx.services.controller.judge_fetch(replica, claim).await;
     let data = answer(&ctx, &request, wanted, judgement).await;
-    let (topic, topic_id) =
-        if ctx.version >= TOPIC_IDS_SINCE { (Default::default(), METADATA_PARTITION.topic) } else { (METADATA_TOPIC.into(), Uuid::ZERO) };
+    let (topic, topic_id) = if ctx.version >= TOPIC_IDS_SINCE {
+        (Default::default(), METADATA_PARTITION.topic)
+    } else {
+        (METADATA_TOPIC.into(), Uuid::ZERO)
+    };
     FetchResponse {
-        responses: vec![FetchableTopicResponse { topic, topic_id, partitions: vec![data], ..Default::default() }],
-        node_endpoints: if ctx.version >= NODE_ENDPOINTS_SINCE { leader_endpoint(&ctx, judgement.leader_id) } else { Vec::new() },
+        responses: vec![FetchableTopicResponse {
+            topic,
+            topic_id,
+            partitions: vec![data],
+            ..Default::default()
+        }],
+        node_endpoints: if ctx.version >= NODE_ENDPOINTS_SINCE {
+            leader_endpoint(&ctx, judgement.leader_id)
+        } else {
+            Vec::new()
+        },
         ..Default::default()
     }
 }
 
-async fn answer(ctx: &RequestContext, request: &FetchRequest, wanted: &FetchPartition, judgement: Judgement) -> PartitionData {
+async fn answer(
+    ctx: &RequestContext,
+    request: &FetchRequest,
+    wanted: &FetchPartition,
+    judgement: Judgement,
+) -> PartitionData {
     let mut data = PartitionData {
         partition_index: METADATA_PARTITION.index,
         high_watermark: judgement.high_watermark,
@@ -92,20 +141,38 @@ async fn answer(ctx: &RequestContext, request: &FetchRequest, wanted: &FetchPart
     match judgement.verdict {
         FetchVerdict::Refuse(code) => data.error_code = code,
         FetchVerdict::Diverging { epoch, end_offset } => {
-            data.diverging_epoch = EpochEndOffset { epoch, end_offset, ..Default::default() };
+            data.diverging_epoch = EpochEndOffset {
+                epoch,
+                end_offset,
+                ..Default::default()
+            };
         }
         FetchVerdict::Snapshot(id) => {
-            data.snapshot_id = SnapshotId { end_offset: id.end_offset, epoch: id.epoch, ..Default::default() };
+            data.snapshot_id = SnapshotId {
+                end_offset: id.end_offset,
+                epoch: id.epoch,
+                ..Default::default()
+            };
         }
         FetchVerdict::Serve => read(ctx, request, wanted, &mut data).await,
     }
     data
 }
 
-async fn read(ctx: &RequestContext, request: &FetchRequest, wanted: &FetchPartition, data: &mut PartitionData) {
+async fn read(
+    ctx: &RequestContext,
+    request: &FetchRequest,
+    wanted: &FetchPartition,
+    data: &mut PartitionData,
+) {
     // A fetcher that does not know how far the log is committed is told at once (KIP-1166).
-    let has_news = ctx.version >= HIGH_WATERMARK_SINCE && wanted.high_watermark < data.high_watermark;
-    let wait_ms = if has_news { 0 } else { (request.max_wait_ms.max(0) as u64).min(WAIT_MAX_MS) };
+    let has_news =
+        ctx.version >= HIGH_WATERMARK_SINCE && wanted.high_watermark < data.high_watermark;
+    let wait_ms = if has_news {
+        0
+    } else {
+        (request.max_wait_ms.max(0) as u64).min(WAIT_MAX_MS)
+    };
     let wait = Duration::from_millis(wait_ms);
     let want = FetchWant {
         partition: METADATA_PARTITION,
@@ -124,7 +191,11 @@ async fn read(ctx: &RequestContext, request: &FetchRequest, wanted: &FetchPartit
             reply,
         })
     });
-    let found = fetched.await.ok().and_then(|mut found| found.pop()).and_then(Result::ok);
+    let found = fetched
+        .await
+        .ok()
+        .and_then(|mut found| found.pop())
+        .and_then(Result::ok);
     let Some(found) = found else {
         data.error_code = ErrorCode::KAFKA_STORAGE_ERROR;
         return;
@@ -148,7 +219,12 @@ fn leader_endpoint(ctx: &RequestContext, leader_id: i32) -> Vec<NodeEndpoint> {
     let voters = ctx.services.controller.voters();
     let leader = voters.into_iter().find(|voter| voter.id == leader_id);
     leader
-        .map(|voter| NodeEndpoint { node_id: voter.id, host: voter.host, port: i32::from(voter.port), ..Default::default() })
+        .map(|voter| NodeEndpoint {
+            node_id: voter.id,
+            host: voter.host,
+            port: i32::from(voter.port),
+            ..Default::default()
+        })
         .into_iter()
         .collect()
 }
@@ -157,8 +233,15 @@ fn leader_endpoint(ctx: &RequestContext, leader_id: i32) -> Vec<NodeEndpoint> {
 ///
 /// Behaviour: only requests that the controller decides upon may be inside.
 pub async fn envelope(ctx: RequestContext, request: EnvelopeRequest) -> EnvelopeResponse {
-    let refused = |error_code| EnvelopeResponse { error_code, ..Default::default() };
-    if !ctx.services.authorizer.allows(&ctx.principal, Operation::ClusterAction, Resource::Cluster) {
+    let refused = |error_code| EnvelopeResponse {
+        error_code,
+        ..Default::default()
+    };
+    if !ctx
+        .services
+        .authorizer
+        .allows(&ctx.principal, Operation::ClusterAction, Resource::Cluster)
+    {
         return refused(ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
     }
     let Ok(principal) = decode_principal(request.request_principal.unwrap_or_default()) else {
@@ -174,30 +257,49 @@ pub async fn envelope(ctx: RequestContext, request: EnvelopeRequest) -> Envelope
     };
     match answer {
         // The length prefix belongs to a connection, not to an Envelope.
-        Answer::Frame(frame) => EnvelopeResponse { response_data: Some(frame.into_bytes().slice(4..)), ..Default::default() },
+        Answer::Frame(frame) => EnvelopeResponse {
+            response_data: Some(frame.into_bytes().slice(4..)),
+            ..Default::default()
+        },
         Answer::Nothing | Answer::Close => refused(ErrorCode::UNKNOWN_SERVER_ERROR),
     }
 }
 
 /// BrokerRegistration, versions 0–4.
-pub async fn broker_registration(ctx: RequestContext, request: BrokerRegistrationRequest) -> BrokerRegistrationResponse {
+pub async fn broker_registration(
+    ctx: RequestContext,
+    request: BrokerRegistrationRequest,
+) -> BrokerRegistrationResponse {
     between_nodes(ctx, request).await
 }
 
 /// BrokerHeartbeat, versions 0–2.
-pub async fn broker_heartbeat(ctx: RequestContext, request: BrokerHeartbeatRequest) -> BrokerHeartbeatResponse {
+pub async fn broker_heartbeat(
+    ctx: RequestContext,
+    request: BrokerHeartbeatRequest,
+) -> BrokerHeartbeatResponse {
     between_nodes(ctx, request).await
 }
 
 /// AllocateProducerIds, version 0.
-pub async fn allocate_producer_ids(ctx: RequestContext, request: AllocateProducerIdsRequest) -> AllocateProducerIdsResponse {
+pub async fn allocate_producer_ids(
+    ctx: RequestContext,
+    request: AllocateProducerIdsRequest,
+) -> AllocateProducerIdsResponse {
     between_nodes(ctx, request).await
 }
 
 async fn between_nodes<R: Forwarded>(ctx: RequestContext, request: R) -> R::Response {
-    if !ctx.services.authorizer.allows(&ctx.principal, Operation::ClusterAction, Resource::Cluster) {
+    if !ctx
+        .services
+        .authorizer
+        .allows(&ctx.principal, Operation::ClusterAction, Resource::Cluster)
+    {
         return request.refused(ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
     }
-    let caller = Caller { principal: ctx.principal, version: ctx.version };
+    let caller = Caller {
+        principal: ctx.principal,
+        version: ctx.version,
+    };
     ctx.services.controller.decide(caller, request).await
 }

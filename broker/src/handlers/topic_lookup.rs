@@ -13,11 +13,16 @@ use crate::partition::{PartitionError, PartitionId};
 /// The partition `index` of `topic`, if this broker leads it. Errors: `UNKNOWN_TOPIC_OR_PARTITION`,
 /// `NOT_LEADER_OR_FOLLOWER`.
 pub fn led_by(node_id: i32, topic: &Topic, index: i32) -> Result<PartitionId, ErrorCode> {
-    let partition = topic.partition(index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let partition = topic
+        .partition(index)
+        .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     if partition.leader != node_id {
         return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
     }
-    Ok(PartitionId { topic: topic.id, index })
+    Ok(PartitionId {
+        topic: topic.id,
+        index,
+    })
 }
 
 /// Whether an error tells the client to look for another leader, so that a hint saves it a Metadata
@@ -25,7 +30,9 @@ pub fn led_by(node_id: i32, topic: &Topic, index: i32) -> Result<PartitionId, Er
 pub fn wants_leader_hint(error: ErrorCode) -> bool {
     matches!(
         error,
-        ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::FENCED_LEADER_EPOCH | ErrorCode::UNKNOWN_LEADER_EPOCH
+        ErrorCode::NOT_LEADER_OR_FOLLOWER
+            | ErrorCode::FENCED_LEADER_EPOCH
+            | ErrorCode::UNKNOWN_LEADER_EPOCH
     )
 }
 
@@ -44,12 +51,20 @@ pub fn error_code(error: &PartitionError) -> ErrorCode {
 fn append_error_code(error: &AppendError) -> ErrorCode {
     match error {
         AppendError::Producer(ProducerError::Fenced { .. }) => ErrorCode::INVALID_PRODUCER_EPOCH,
-        AppendError::Producer(ProducerError::OutOfOrder { .. }) => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
-        AppendError::Producer(ProducerError::NotTransactional { .. }) => ErrorCode::INVALID_TXN_STATE,
-        AppendError::Producer(ProducerError::CoordinatorFenced { .. }) => ErrorCode::TRANSACTION_COORDINATOR_FENCED,
+        AppendError::Producer(ProducerError::OutOfOrder { .. }) => {
+            ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER
+        }
+        AppendError::Producer(ProducerError::NotTransactional { .. }) => {
+            ErrorCode::INVALID_TXN_STATE
+        }
+        AppendError::Producer(ProducerError::CoordinatorFenced { .. }) => {
+            ErrorCode::TRANSACTION_COORDINATOR_FENCED
+        }
         AppendError::LargerThanSegment { .. } => ErrorCode::RECORD_LIST_TOO_LARGE,
         AppendError::Offsets { .. } | AppendError::Marker(_) => ErrorCode::INVALID_RECORD,
-        AppendError::DiskFull | AppendError::DirDead(_) | AppendError::Damaged(_) => ErrorCode::KAFKA_STORAGE_ERROR,
+        AppendError::DiskFull | AppendError::DirDead(_) | AppendError::Damaged(_) => {
+            ErrorCode::KAFKA_STORAGE_ERROR
+        }
         AppendError::NoSuchLog(_) => ErrorCode::NOT_LEADER_OR_FOLLOWER,
     }
 }

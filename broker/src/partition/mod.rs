@@ -15,8 +15,8 @@ mod waiters;
 
 use bytes::Bytes;
 use ottla_broker_storage::{AppendError, ColdRead, Damage, LogReader, Origin};
-use ottla_protocol::{Str, Uuid};
 use ottla_protocol::records::BatchView;
+use ottla_protocol::{Str, Uuid};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::rt::Instant;
@@ -84,7 +84,10 @@ pub enum Request {
     /// Sizes of all logs.
     Sizes(oneshot::Sender<Vec<LogSize>>),
     /// Where one log begins and ends.
-    Bounds(PartitionId, oneshot::Sender<Result<LogBounds, PartitionError>>),
+    Bounds(
+        PartitionId,
+        oneshot::Sender<Result<LogBounds, PartitionError>>,
+    ),
     /// Read one log as it lies here, whoever leads it.
     Scan(Scan),
     /// A read from disk found bytes that nobody wrote.

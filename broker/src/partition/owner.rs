@@ -10,15 +10,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use ottla_broker_storage::{Damage, Flushed, LogId, LogName, LogSet, OpenedLog, Progress, Read, ReadError};
+use ottla_broker_storage::{
+    Damage, Flushed, LogId, LogName, LogSet, OpenedLog, Progress, Read, ReadError,
+};
 use ottla_protocol::records::batches;
 use tokio::sync::{mpsc, oneshot};
 
 use super::waiters::Waiters;
 use super::{
-    Append, AppendEntry, Appended, DeleteRecords, EpochEndQuery, Fetch, FetchWant, Fetched, FetchedData, Hosted,
-    LogBounds, LogSize, OffsetAnswer, OffsetAt, OffsetQuery, PartitionError, PartitionId, PartitionsHandle,
-    Publication, ReadLimit, Replicate, Request, Scan, Truncate,
+    Append, AppendEntry, Appended, DeleteRecords, EpochEndQuery, Fetch, FetchWant, Fetched,
+    FetchedData, Hosted, LogBounds, LogSize, OffsetAnswer, OffsetAt, OffsetQuery, PartitionError,
+    PartitionId, PartitionsHandle, Publication, ReadLimit, Replicate, Request, Scan, Truncate,
 };
 use crate::rt::{Instant, Rt};
 
@@ -34,7 +36,10 @@ pub struct OwnerConfig {
 pub fn start(rt: &Rt, config: OwnerConfig) -> PartitionsHandle {
     let (mailbox, requests) = mpsc::unbounded_channel();
     let found = config.found.into_iter().map(|log| {
-        let id = PartitionId { topic: log.topic_id(), index: log.name().partition };
+        let id = PartitionId {
+            topic: log.topic_id(),
+            index: log.name().partition,
+        };
         (id, log)
     });
     let owner = Owner {
@@ -146,14 +151,22 @@ impl Owner {
 
     fn next_deadline(&self) -> Instant {
         let wall_ms = self.rt.wall_clock_ms();
-        let in_ms = self.set.next_deadline_ms(wall_ms).saturating_sub(wall_ms).clamp(1, 60_000);
+        let in_ms = self
+            .set
+            .next_deadline_ms(wall_ms)
+            .saturating_sub(wall_ms)
+            .clamp(1, 60_000);
         let upkeep = self.rt.now() + std::time::Duration::from_millis(in_ms as u64);
-        self.waiters.next_deadline().map_or(upkeep, |deadline| deadline.min(upkeep))
+        self.waiters
+            .next_deadline()
+            .map_or(upkeep, |deadline| deadline.min(upkeep))
     }
 
     fn apply(&mut self, request: Request) {
         match request {
-            Request::Append(_) | Request::Replicate(_) if self.set.backlogged() => self.deferred.push_back(request),
+            Request::Append(_) | Request::Replicate(_) if self.set.backlogged() => {
+                self.deferred.push_back(request)
+            }
             Request::Append(append) => self.append(append),
             Request::Replicate(replicate) => self.replicate(replicate),
             Request::Fetch(fetch) => self.fetch(fetch),
@@ -163,7 +176,10 @@ impl Owner {
             Request::DeleteRecords(delete) => self.delete_records(delete),
             Request::Sizes(reply) => {
                 let sizes = self.hosted.iter().filter_map(|(partition, replica)| {
-                    Some(LogSize { partition: *partition, bytes: self.set.log(replica.log)?.size_bytes() })
+                    Some(LogSize {
+                        partition: *partition,
+                        bytes: self.set.log(replica.log)?.size_bytes(),
+                    })
                 });
                 // Whoever asked may be gone; so for all replies below.
                 let _ = reply.send(sizes.collect());
@@ -197,13 +213,24 @@ impl Owner {
                         continue;
                     }
                     left += 1;
-                    let waiting = Unacknowledged { end: appended.end_offset, ticket, entry: index };
-                    self.unacknowledged.entry(partition).or_default().push_back(waiting);
+                    let waiting = Unacknowledged {
+                        end: appended.end_offset,
+                        ticket,
+                        entry: index,
+                    };
+                    self.unacknowledged
+                        .entry(partition)
+                        .or_default()
+                        .push_back(waiting);
                 }
                 Err(error) => outcomes.push(Err(error)),
             }
         }
-        let ticket_state = Ticket { outcomes, left, reply: TicketReply::Append(append.reply) };
+        let ticket_state = Ticket {
+            outcomes,
+            left,
+            reply: TicketReply::Append(append.reply),
+        };
         self.hold_or_answer(ticket, ticket_state);
     }
 
@@ -216,11 +243,19 @@ impl Owner {
         let origin = entry.origin;
         let stamps = entry.batch.header().attributes.timestamp_type();
         let log_append_time_ms = match stamps {
-            ottla_protocol::records::TimestampType::LogAppendTime => entry.batch.header().max_timestamp,
+            ottla_protocol::records::TimestampType::LogAppendTime => {
+                entry.batch.header().max_timestamp
+            }
             ottla_protocol::records::TimestampType::CreateTime => -1,
         };
         let now_ms = self.rt.wall_clock_ms();
-        let appended = self.set.append_as_leader(replica.log, vec![entry.batch], replica.leader_epoch, origin, now_ms)?;
+        let appended = self.set.append_as_leader(
+            replica.log,
+            vec![entry.batch],
+            replica.leader_epoch,
+            origin,
+            now_ms,
+        )?;
         Ok((
             partition,
             Appended {
@@ -241,11 +276,26 @@ impl Owner {
             Ok(end) => {
                 let ticket = self.next_ticket;
                 self.next_ticket += 1;
-                let waiting = Unacknowledged { end, ticket, entry: 0 };
-                self.unacknowledged.entry(replicate.partition).or_default().push_back(waiting);
-                let appended = Appended { base_offset: end, end_offset: end, log_append_time_ms: -1, log_start: -1 };
-                let state =
-                    Ticket { outcomes: vec![Ok(appended)], left: 1, reply: TicketReply::Replicate(replicate.reply) };
+                let waiting = Unacknowledged {
+                    end,
+                    ticket,
+                    entry: 0,
+                };
+                self.unacknowledged
+                    .entry(replicate.partition)
+                    .or_default()
+                    .push_back(waiting);
+                let appended = Appended {
+                    base_offset: end,
+                    end_offset: end,
+                    log_append_time_ms: -1,
+                    log_start: -1,
+                };
+                let state = Ticket {
+                    outcomes: vec![Ok(appended)],
+                    left: 1,
+                    reply: TicketReply::Replicate(replicate.reply),
+                };
                 self.tickets.insert(ticket, state);
             }
             Err(error) => {
@@ -255,12 +305,17 @@ impl Owner {
     }
 
     fn replicate_batches(&mut self, replicate: &Replicate) -> Result<i64, PartitionError> {
-        let replica = self.hosted.get(&replicate.partition).ok_or(PartitionError::NotLeader)?;
+        let replica = self
+            .hosted
+            .get(&replicate.partition)
+            .ok_or(PartitionError::NotLeader)?;
         let mut views = Vec::new();
         for batch in batches(replicate.batches.clone()) {
             views.push(batch.map_err(|error| PartitionError::Storage(error.to_string()))?);
         }
-        let appended = self.set.append_as_follower(replica.log, views, self.rt.wall_clock_ms())?;
+        let appended = self
+            .set
+            .append_as_follower(replica.log, views, self.rt.wall_clock_ms())?;
         Ok(appended.last_offset + 1)
     }
 
@@ -274,7 +329,10 @@ impl Owner {
 
     /// The replica that this broker leads under the epoch that the caller knows (−1: any).
     fn led(&self, partition: PartitionId, epoch: i32) -> Result<Replica, PartitionError> {
-        let replica = *self.hosted.get(&partition).ok_or(PartitionError::NotLeader)?;
+        let replica = *self
+            .hosted
+            .get(&partition)
+            .ok_or(PartitionError::NotLeader)?;
         if !replica.leads {
             return Err(PartitionError::NotLeader);
         }
@@ -287,7 +345,10 @@ impl Owner {
     }
 
     fn is_flushed(&self, partition: PartitionId, end: i64) -> bool {
-        let log = self.hosted.get(&partition).and_then(|replica| self.set.log(replica.log));
+        let log = self
+            .hosted
+            .get(&partition)
+            .and_then(|replica| self.set.log(replica.log));
         log.is_some_and(|log| log.flushed_end() >= end)
     }
 
@@ -295,7 +356,9 @@ impl Owner {
 
     fn take_progress(&mut self, progress: Progress) {
         match self.set.apply(progress, self.rt.wall_clock_ms()) {
-            Ok(flushed) => flushed.into_iter().for_each(|flushed| self.flushed(flushed)),
+            Ok(flushed) => flushed
+                .into_iter()
+                .for_each(|flushed| self.flushed(flushed)),
             Err(error) => {
                 tracing::error!(%error, "the log directory is out of use; its partitions are served no more");
                 self.refuse_unacknowledged(&error.to_string());
@@ -304,7 +367,9 @@ impl Owner {
     }
 
     fn flushed(&mut self, flushed: Flushed) {
-        let Some(partition) = self.by_log.get(&flushed.log).copied() else { return };
+        let Some(partition) = self.by_log.get(&flushed.log).copied() else {
+            return;
+        };
         // With one replica the leader's flush is everybody's.
         let moved = self.set.set_high_watermark(flushed.log, flushed.end_offset);
         debug_assert!(moved.is_ok(), "a log that was flushed is there");
@@ -313,9 +378,14 @@ impl Owner {
     }
 
     fn acknowledge(&mut self, partition: PartitionId, flushed_end: i64) {
-        let Some(queue) = self.unacknowledged.get_mut(&partition) else { return };
+        let Some(queue) = self.unacknowledged.get_mut(&partition) else {
+            return;
+        };
         let mut done = Vec::new();
-        while queue.front().is_some_and(|waiting| waiting.end <= flushed_end) {
+        while queue
+            .front()
+            .is_some_and(|waiting| waiting.end <= flushed_end)
+        {
             done.extend(queue.pop_front());
         }
         if queue.is_empty() {
@@ -327,7 +397,9 @@ impl Owner {
     }
 
     fn count_down(&mut self, id: u64) {
-        let Some(ticket) = self.tickets.get_mut(&id) else { return };
+        let Some(ticket) = self.tickets.get_mut(&id) else {
+            return;
+        };
         ticket.left -= 1;
         if ticket.left == 0 {
             self.tickets.remove(&id).into_iter().for_each(answer);
@@ -339,7 +411,8 @@ impl Owner {
         for (_, queue) in std::mem::take(&mut self.unacknowledged) {
             for waiting in queue {
                 if let Some(ticket) = self.tickets.get_mut(&waiting.ticket) {
-                    ticket.outcomes[waiting.entry] = Err(PartitionError::Storage(reason.to_owned()));
+                    ticket.outcomes[waiting.entry] =
+                        Err(PartitionError::Storage(reason.to_owned()));
                 }
                 self.count_down(waiting.ticket);
             }
@@ -348,7 +421,9 @@ impl Owner {
 
     fn take_up_deferred(&mut self) {
         while !self.set.backlogged() {
-            let Some(request) = self.deferred.pop_front() else { return };
+            let Some(request) = self.deferred.pop_front() else {
+                return;
+            };
             self.apply(request);
             self.set.submit(self.rt.wall_clock_ms());
         }
@@ -358,7 +433,8 @@ impl Owner {
 
     fn fetch(&mut self, fetch: Fetch) {
         let found = self.read_all(&fetch);
-        let is_enough = found.has_news || found.bytes >= fetch.min_bytes || fetch.deadline <= self.rt.now();
+        let is_enough =
+            found.has_news || found.bytes >= fetch.min_bytes || fetch.deadline <= self.rt.now();
         if is_enough {
             let _ = fetch.reply.send(found.outcomes);
         } else {
@@ -367,7 +443,11 @@ impl Owner {
     }
 
     fn read_all(&self, fetch: &Fetch) -> Found {
-        let mut found = Found { outcomes: Vec::with_capacity(fetch.wants.len()), bytes: 0, has_news: false };
+        let mut found = Found {
+            outcomes: Vec::with_capacity(fetch.wants.len()),
+            bytes: 0,
+            has_news: false,
+        };
         for want in &fetch.wants {
             let left = fetch.max_bytes.saturating_sub(found.bytes);
             let outcome = self.read(want, fetch.upper, left, found.bytes == 0);
@@ -424,20 +504,34 @@ impl Owner {
         Ok(fetched)
     }
 
-    fn read_log(&self, log: LogId, from: i64, max_bytes: usize, upper: i64) -> Result<FetchedData, PartitionError> {
+    fn read_log(
+        &self,
+        log: LogId,
+        from: i64,
+        max_bytes: usize,
+        upper: i64,
+    ) -> Result<FetchedData, PartitionError> {
         match self.set.read(log, from, max_bytes, upper) {
             Ok(Read::Ready(fetched)) => Ok(FetchedData::Hot(fetched.parts)),
             Ok(Read::Cold(read)) => Ok(FetchedData::Cold(read)),
-            Err(ReadError::OffsetOutOfRange { offset, log_start, end }) => {
-                Err(PartitionError::OffsetOutOfRange { offset, start: log_start, end })
-            }
+            Err(ReadError::OffsetOutOfRange {
+                offset,
+                log_start,
+                end,
+            }) => Err(PartitionError::OffsetOutOfRange {
+                offset,
+                start: log_start,
+                end,
+            }),
             Err(error) => Err(PartitionError::Storage(error.to_string())),
         }
     }
 
     fn serve_waiters(&mut self, partition: PartitionId) {
         for id in self.waiters.of(partition) {
-            let Some(fetch) = self.waiters.fetch(id) else { continue };
+            let Some(fetch) = self.waiters.fetch(id) else {
+                continue;
+            };
             if fetch.reply.is_closed() {
                 self.waiters.remove(id);
                 continue;
@@ -461,21 +555,33 @@ impl Owner {
     }
 
     fn bounds(&self, partition: PartitionId) -> Result<LogBounds, PartitionError> {
-        let replica = self.hosted.get(&partition).ok_or(PartitionError::NotLeader)?;
+        let replica = self
+            .hosted
+            .get(&partition)
+            .ok_or(PartitionError::NotLeader)?;
         let log = self.set.log(replica.log).ok_or(PartitionError::NotLeader)?;
-        Ok(LogBounds { log_start: log.log_start(), high_watermark: log.high_watermark(), log_end: log.end() })
+        Ok(LogBounds {
+            log_start: log.log_start(),
+            high_watermark: log.high_watermark(),
+            log_end: log.end(),
+        })
     }
 
     fn scan(&self, scan: Scan) {
         let read = self.bounds(scan.partition).and_then(|bounds| {
-            let replica = self.hosted.get(&scan.partition).ok_or(PartitionError::NotLeader)?;
+            let replica = self
+                .hosted
+                .get(&scan.partition)
+                .ok_or(PartitionError::NotLeader)?;
             self.read_log(replica.log, scan.from, scan.max_bytes, bounds.log_end)
         });
         let _ = scan.reply.send(read);
     }
 
     fn mark_corrupt(&mut self, partition: PartitionId, damage: Damage) {
-        let Some(replica) = self.hosted.get(&partition) else { return };
+        let Some(replica) = self.hosted.get(&partition) else {
+            return;
+        };
         tracing::error!(%damage, "this partition is damaged on disk and refuses to lead");
         let marked = self.set.mark_damaged(replica.log, damage);
         debug_assert!(marked.is_ok(), "a hosted partition has a log");
@@ -484,10 +590,17 @@ impl Owner {
     // ---- questions
 
     fn offset(&self, query: OffsetQuery) {
-        let _ = query.reply.send(self.find_offset(query.partition, query.at, query.leader_epoch));
+        let _ = query
+            .reply
+            .send(self.find_offset(query.partition, query.at, query.leader_epoch));
     }
 
-    fn find_offset(&self, partition: PartitionId, at: OffsetAt, epoch: i32) -> Result<OffsetAnswer, PartitionError> {
+    fn find_offset(
+        &self,
+        partition: PartitionId,
+        at: OffsetAt,
+        epoch: i32,
+    ) -> Result<OffsetAnswer, PartitionError> {
         let replica = self.led(partition, epoch)?;
         let log = self.set.log(replica.log).ok_or(PartitionError::NotLeader)?;
         let known = |offset: i64| OffsetAnswer::Known {
@@ -500,7 +613,11 @@ impl Owner {
             OffsetAt::Latest => known(log.high_watermark()),
             OffsetAt::Earliest => known(log.log_start()),
             OffsetAt::MaxTimestamp | OffsetAt::Timestamp(_) => OffsetAnswer::Lookup {
-                reader: Box::new(self.set.reader(replica.log).map_err(|error| PartitionError::Storage(error.to_string()))?),
+                reader: Box::new(
+                    self.set
+                        .reader(replica.log)
+                        .map_err(|error| PartitionError::Storage(error.to_string()))?,
+                ),
                 at,
                 upper: log.high_watermark(),
             },
@@ -508,11 +625,13 @@ impl Owner {
     }
 
     fn epoch_end(&self, query: EpochEndQuery) {
-        let end = self.led(query.partition, query.current_leader_epoch).and_then(|replica| {
-            let log = self.set.log(replica.log).ok_or(PartitionError::NotLeader)?;
-            let end = log.end_of_epoch(query.leader_epoch);
-            Ok(end.map_or((-1, -1), |end| (end.epoch, end.end_offset)))
-        });
+        let end = self
+            .led(query.partition, query.current_leader_epoch)
+            .and_then(|replica| {
+                let log = self.set.log(replica.log).ok_or(PartitionError::NotLeader)?;
+                let end = log.end_of_epoch(query.leader_epoch);
+                Ok(end.map_or((-1, -1), |end| (end.epoch, end.end_offset)))
+            });
         let _ = query.reply.send(end);
     }
 
@@ -521,14 +640,24 @@ impl Owner {
         let _ = delete.reply.send(moved);
     }
 
-    fn move_log_start(&mut self, partition: PartitionId, before: i64) -> Result<i64, PartitionError> {
+    fn move_log_start(
+        &mut self,
+        partition: PartitionId,
+        before: i64,
+    ) -> Result<i64, PartitionError> {
         let replica = self.led(partition, -1)?;
         let log = self.set.log(replica.log).ok_or(PartitionError::NotLeader)?;
-        let target = if before == -1 { log.high_watermark() } else { before };
+        let target = if before == -1 {
+            log.high_watermark()
+        } else {
+            before
+        };
         if target < 0 || target > log.high_watermark() {
             return Err(out_of_range(target, log));
         }
-        let moved = self.set.delete_records(replica.log, target, self.rt.wall_clock_ms());
+        let moved = self
+            .set
+            .delete_records(replica.log, target, self.rt.wall_clock_ms());
         moved.map_err(|error| PartitionError::Storage(error.to_string()))?;
         let log = self.set.log(replica.log).ok_or(PartitionError::NotLeader)?;
         Ok(log.log_start())
@@ -538,8 +667,12 @@ impl Owner {
     async fn truncate(&mut self, truncate: Truncate) {
         let done = match self.hosted.get(&truncate.partition) {
             Some(replica) => {
-                let cut = self.set.truncate_to(replica.log, truncate.end, self.rt.wall_clock_ms()).await;
-                cut.map(drop).map_err(|error| PartitionError::Storage(error.to_string()))
+                let cut = self
+                    .set
+                    .truncate_to(replica.log, truncate.end, self.rt.wall_clock_ms())
+                    .await;
+                cut.map(drop)
+                    .map_err(|error| PartitionError::Storage(error.to_string()))
             }
             None => Err(PartitionError::NotLeader),
         };
@@ -570,21 +703,29 @@ impl Owner {
                 Some(found) => self.set.adopt(found, hosted.config),
                 None => {
                     let name = LogName::new(hosted.topic_name, hosted.partition.index);
-                    self.set.create(name, hosted.partition.topic, hosted.config, now_ms)
+                    self.set
+                        .create(name, hosted.partition.topic, hosted.config, now_ms)
                 }
             },
         };
         let begins = hosted.leads
-            && known.is_none_or(|replica| !replica.leads || replica.leader_epoch < hosted.leader_epoch);
+            && known
+                .is_none_or(|replica| !replica.leads || replica.leader_epoch < hosted.leader_epoch);
         if begins {
             let begun = self.set.begin_epoch(log, hosted.leader_epoch);
             debug_assert!(begun.is_ok(), "the log was just found or made");
             self.lead(log);
         }
-        let replica = Replica { log, leads: hosted.leads, leader_epoch: hosted.leader_epoch };
+        let replica = Replica {
+            log,
+            leads: hosted.leads,
+            leader_epoch: hosted.leader_epoch,
+        };
         self.hosted.insert(hosted.partition, replica);
         self.by_log.insert(log, hosted.partition);
-        if known.is_some_and(|known| known.leads && !hosted.leads || known.leader_epoch != hosted.leader_epoch) {
+        if known.is_some_and(|known| {
+            known.leads && !hosted.leads || known.leader_epoch != hosted.leader_epoch
+        }) {
             // Whoever waits here must look for the new leader or learn the new epoch.
             self.serve_waiters(hosted.partition);
         }
@@ -592,7 +733,9 @@ impl Owner {
 
     /// The only replica leads: all that is durable is committed.
     fn lead(&mut self, log: LogId) {
-        let Some(state) = self.set.log(log) else { return };
+        let Some(state) = self.set.log(log) else {
+            return;
+        };
         if let Some(damage) = state.damage() {
             tracing::error!(partition = %state.name(), %damage, "this partition refuses to lead");
         }
@@ -602,7 +745,9 @@ impl Owner {
     }
 
     fn drop_partition(&mut self, partition: PartitionId) {
-        let Some(replica) = self.hosted.remove(&partition) else { return };
+        let Some(replica) = self.hosted.remove(&partition) else {
+            return;
+        };
         self.by_log.remove(&replica.log);
         let removed = self.set.remove(replica.log, self.rt.wall_clock_ms());
         debug_assert!(removed.is_ok(), "a hosted partition has a log");
@@ -652,12 +797,20 @@ fn answer(ticket: Ticket) {
             let _ = reply.send(ticket.outcomes);
         }
         TicketReply::Replicate(reply) => {
-            let end = ticket.outcomes.into_iter().next().map(|outcome| outcome.map(|appended| appended.end_offset));
+            let end = ticket
+                .outcomes
+                .into_iter()
+                .next()
+                .map(|outcome| outcome.map(|appended| appended.end_offset));
             let _ = reply.send(end.unwrap_or(Err(PartitionError::Stopping)));
         }
     }
 }
 
 fn out_of_range(offset: i64, log: &ottla_broker_storage::Log) -> PartitionError {
-    PartitionError::OffsetOutOfRange { offset, start: log.log_start(), end: log.end() }
+    PartitionError::OffsetOutOfRange {
+        offset,
+        start: log.log_start(),
+        end: log.end(),
+    }
 }

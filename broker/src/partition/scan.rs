@@ -35,7 +35,10 @@ pub async fn scan<E: From<ScanError>>(
     while next < bounds.log_end {
         let chunks = read(partitions, partition, next).await?;
         let before = next;
-        let failed = |reason: String| ScanError::Read { offset: before, reason };
+        let failed = |reason: String| ScanError::Read {
+            offset: before,
+            reason,
+        };
         for batch in chunks.into_iter().flat_map(batches) {
             let batch = batch.map_err(|error| failed(error.to_string()))?;
             next = batch.header().next_offset();
@@ -43,18 +46,36 @@ pub async fn scan<E: From<ScanError>>(
         }
         if next == before {
             let reason = format!("nothing found; the log ends at {}", bounds.log_end);
-            return Err(ScanError::Read { offset: next, reason }.into());
+            return Err(ScanError::Read {
+                offset: next,
+                reason,
+            }
+            .into());
         }
     }
     Ok(())
 }
 
-async fn read(partitions: &PartitionsHandle, partition: PartitionId, from: i64) -> Result<Vec<bytes::Bytes>, ScanError> {
-    let asked = partitions.ask(|reply| Request::Scan(Scan { partition, from, max_bytes: READ_BYTES, reply }));
+async fn read(
+    partitions: &PartitionsHandle,
+    partition: PartitionId,
+    from: i64,
+) -> Result<Vec<bytes::Bytes>, ScanError> {
+    let asked = partitions.ask(|reply| {
+        Request::Scan(Scan {
+            partition,
+            from,
+            max_bytes: READ_BYTES,
+            reply,
+        })
+    });
     match asked.await?? {
         FetchedData::Hot(chunks) => Ok(chunks),
         FetchedData::Cold(read) => {
-            let fetched = read.run().await.map_err(|error| ScanError::Read { offset: from, reason: error.to_string() })?;
+            let fetched = read.run().await.map_err(|error| ScanError::Read {
+                offset: from,
+                reason: error.to_string(),
+            })?;
             Ok(fetched.parts)
         }
     }

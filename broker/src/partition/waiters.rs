@@ -26,7 +26,10 @@ impl Waiters {
         let id = self.next_id;
         self.next_id += 1;
         for want in &fetch.wants {
-            self.by_partition.entry(want.partition).or_default().insert(id);
+            self.by_partition
+                .entry(want.partition)
+                .or_default()
+                .insert(id);
         }
         self.by_deadline.insert((fetch.deadline, id));
         self.fetches.insert(id, fetch);
@@ -34,7 +37,10 @@ impl Waiters {
 
     /// Those that wait for `partition`, oldest first.
     pub fn of(&self, partition: PartitionId) -> Vec<WaiterId> {
-        self.by_partition.get(&partition).map(|ids| ids.iter().copied().collect()).unwrap_or_default()
+        self.by_partition
+            .get(&partition)
+            .map(|ids| ids.iter().copied().collect())
+            .unwrap_or_default()
     }
 
     /// What `id` waits for.
@@ -65,6 +71,10 @@ impl Waiters {
     /// Takes out one waiter whose deadline has come.
     pub fn expired(&mut self, now: Instant) -> Option<Fetch> {
         let (deadline, id) = *self.by_deadline.first()?;
-        if deadline > now { None } else { self.remove(id) }
+        if deadline > now {
+            None
+        } else {
+            self.remove(id)
+        }
     }
 }

@@ -99,7 +99,9 @@ impl Instant {
     /// The point at which [`Instant::ms`] turns to `ms`; negative values are the zero.
     pub const fn from_ms(ms: i64) -> Self {
         let ms = if ms < 0 { 0 } else { ms as u64 };
-        Self { nanos: ms.saturating_mul(1_000_000) }
+        Self {
+            nanos: ms.saturating_mul(1_000_000),
+        }
     }
 }
 
@@ -108,7 +110,9 @@ impl Add<Duration> for Instant {
 
     fn add(self, duration: Duration) -> Instant {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        Instant { nanos: self.nanos.saturating_add(nanos) }
+        Instant {
+            nanos: self.nanos.saturating_add(nanos),
+        }
     }
 }
 

@@ -23,11 +23,10 @@ const LISTEN_BACKLOG: u32 = 1024;
 
 /// Runs `main` on a new shard of this thread until it ends. Errors: the runtime cannot start
 /// (no descriptors left).
-pub fn block_on<T>(
-    disk: Arc<dyn Disk>,
-    main: impl AsyncFnOnce(Rt) -> T,
-) -> io::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+pub fn block_on<T>(disk: Arc<dyn Disk>, main: impl AsyncFnOnce(Rt) -> T) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let tasks = tokio::task::LocalSet::new();
     let rt: Rt = Rc::new(RealRuntime::new(disk)?);
     Ok(tasks.block_on(&runtime, main(rt)))
@@ -76,7 +75,9 @@ impl Runtime for RealRuntime {
     }
 
     fn wall_clock_ms(&self) -> i64 {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
         i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
     }
 
@@ -142,10 +143,17 @@ impl Listener for RealListener {
 async fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
     let host = if host.is_empty() { "0.0.0.0" } else { host };
     lookup_host((host, port)).await?.next().ok_or_else(|| {
-        io::Error::new(io::ErrorKind::NotFound, format!("host {host} has no address"))
+        io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("host {host} has no address"),
+        )
     })
 }
 
 fn socket_for(address: &SocketAddr) -> io::Result<TcpSocket> {
-    if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }
+    if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }
 }

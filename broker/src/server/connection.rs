@@ -42,7 +42,9 @@ pub enum ConnectionError {
     #[error("socket: {0}")]
     Io(#[from] io::Error),
     /// A frame announces more bytes than `socket.request.max.bytes`.
-    #[error("frame of {declared} bytes exceeds socket.request.max.bytes={limit}; is the peer speaking another protocol?")]
+    #[error(
+        "frame of {declared} bytes exceeds socket.request.max.bytes={limit}; is the peer speaking another protocol?"
+    )]
     FrameTooLarge {
         /// The length that the frame announces.
         declared: i64,
@@ -128,7 +130,11 @@ impl Connection {
         }
         if self.in_flight.len() < PIPELINE_MAX {
             if let Poll::Ready(count) = self.poll_receive(cx)? {
-                return Poll::Ready(Ok(if count == 0 { Event::PeerClosed } else { Event::Received }));
+                return Poll::Ready(Ok(if count == 0 {
+                    Event::PeerClosed
+                } else {
+                    Event::Received
+                }));
             }
         }
         ready!(self.poll_idle_timer(cx));
@@ -145,7 +151,11 @@ impl Connection {
                 }
             }
         }
-        match self.in_flight.front_mut().and_then(|request| request.done.take()) {
+        match self
+            .in_flight
+            .front_mut()
+            .and_then(|request| request.done.take())
+        {
             Some(answer) => {
                 self.in_flight.pop_front();
                 Poll::Ready(answer)
@@ -161,7 +171,8 @@ impl Connection {
             *slice = IoSlice::new(chunk);
             count += 1;
         }
-        let mut sent = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..count]))?;
+        let mut sent =
+            ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..count]))?;
         if sent == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
@@ -185,17 +196,24 @@ impl Connection {
     /// Starts every request that is complete in the buffer and may start now.
     fn start_requests(&mut self) -> Result<(), ConnectionError> {
         while self.in_flight.len() < PIPELINE_MAX && self.outgoing.len() < WRITE_SLICES_MAX {
-            let Some(length) = self.complete_frame()? else { return Ok(()) };
+            let Some(length) = self.complete_frame()? else {
+                return Ok(());
+            };
             let stage = dispatch::stage_of(&self.received[4..]);
-            let may_follow = self.in_flight.iter().all(|earlier| {
-                earlier.stage == Stage::Pipelined && stage == Stage::Pipelined
-            });
+            let may_follow = self
+                .in_flight
+                .iter()
+                .all(|earlier| earlier.stage == Stage::Pipelined && stage == Stage::Pipelined);
             if !may_follow {
                 return Ok(());
             }
             let frame = self.received.split_to(4 + length).freeze().slice(4..);
             let answer = dispatch::start(frame, &self.info, &self.services)?;
-            self.in_flight.push_back(InFlight { stage, answer, done: None });
+            self.in_flight.push_back(InFlight {
+                stage,
+                answer,
+                done: None,
+            });
             // Polled at once, so that its first step (for Produce: the append) happens in order.
             if self.poll_new_request() {
                 continue;
@@ -219,12 +237,18 @@ impl Connection {
 
     /// The length of the frame at the front of the buffer if all of it is there.
     fn complete_frame(&self) -> Result<Option<usize>, ConnectionError> {
-        let Some(prefix) = self.received.first_chunk::<4>() else { return Ok(None) };
+        let Some(prefix) = self.received.first_chunk::<4>() else {
+            return Ok(None);
+        };
         let declared = i32::from_be_bytes(*prefix);
         let limit = self.services.config.request_bytes_max;
-        let length = usize::try_from(declared).ok().filter(|length| *length <= limit).ok_or(
-            ConnectionError::FrameTooLarge { declared: i64::from(declared), limit },
-        )?;
+        let length = usize::try_from(declared)
+            .ok()
+            .filter(|length| *length <= limit)
+            .ok_or(ConnectionError::FrameTooLarge {
+                declared: i64::from(declared),
+                limit,
+            })?;
         Ok((self.received.len() >= 4 + length).then_some(length))
     }
 

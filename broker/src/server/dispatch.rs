@@ -202,7 +202,11 @@ pub fn table(kind: ListenerKind) -> &'static [Served] {
 /// The stage of the request that begins at `bytes`; needs only the API key.
 pub fn stage_of(bytes: &[u8]) -> Stage {
     const PRODUCE: [u8; 2] = (ApiKey::Produce as i16).to_be_bytes();
-    if bytes.starts_with(&PRODUCE) { Stage::Pipelined } else { Stage::Exclusive }
+    if bytes.starts_with(&PRODUCE) {
+        Stage::Pipelined
+    } else {
+        Stage::Exclusive
+    }
 }
 
 /// Starts the request in `frame` (without its length prefix). The future yields the encoded answer.
@@ -245,9 +249,17 @@ pub fn start_forwarded(
 ) -> Result<LocalFuture<'static, Answer>, DispatchError> {
     let (key, version) = key_and_version(&data)?;
     let is_forwardable = |row: &&Served| row.key as i16 == key && FORWARDABLE.contains(&row.key);
-    let row = CONTROLLER_APIS.iter().find(is_forwardable).ok_or(DispatchError::Unserved { key })?;
+    let row = CONTROLLER_APIS
+        .iter()
+        .find(is_forwardable)
+        .ok_or(DispatchError::Unserved { key })?;
     if version < row.min || version > row.max {
-        return Err(DispatchError::UnsupportedVersion { name: row.key.name(), version, min: row.min, max: row.max });
+        return Err(DispatchError::UnsupportedVersion {
+            name: row.key.name(),
+            version,
+            min: row.min,
+            max: row.max,
+        });
     }
     let mut reader = Reader::new(data);
     let header = RequestHeader::decode(&mut reader, row.key.request_header_version(version))?;
@@ -265,7 +277,10 @@ pub fn start_forwarded(
 fn key_and_version(frame: &Bytes) -> Result<(i16, i16), DispatchError> {
     let mut head = frame.clone();
     if head.len() < 4 {
-        return Err(DispatchError::Decode(DecodeError::Truncated { needed: 4, remaining: head.len() }));
+        return Err(DispatchError::Decode(DecodeError::Truncated {
+            needed: 4,
+            remaining: head.len(),
+        }));
     }
     Ok((head.get_i16(), head.get_i16()))
 }
@@ -289,7 +304,9 @@ fn unsupported_version(
     let correlation_id = frame.slice(4..8).get_i32();
     let response = api_versions::unsupported_version(kind);
     let frame = frame::encode_response(ApiKey::ApiVersions, 0, correlation_id, &response);
-    Ok(Box::pin(async move { encoded(ApiKey::ApiVersions, 0, frame) }))
+    Ok(Box::pin(
+        async move { encoded(ApiKey::ApiVersions, 0, frame) },
+    ))
 }
 
 fn run<R, H, F, T>(
@@ -307,9 +324,11 @@ where
     let request = R::decode(&mut reader, version)?;
     Ok(Box::pin(async move {
         match handler(ctx, request).await.into() {
-            Reply::Send(response) => {
-                encoded(R::KEY, version, frame::encode_response(R::KEY, version, correlation_id, &response))
-            }
+            Reply::Send(response) => encoded(
+                R::KEY,
+                version,
+                frame::encode_response(R::KEY, version, correlation_id, &response),
+            ),
             Reply::Silent => Answer::Nothing,
             Reply::Close => Answer::Close,
         }

@@ -92,7 +92,10 @@ impl FetchSessions {
     /// An empty cache of at most `slots_max` sessions
     /// (`max.incremental.fetch.session.cache.slots`).
     pub fn new(slots_max: usize) -> Self {
-        Self { slots_max, by_id: BTreeMap::new() }
+        Self {
+            slots_max,
+            by_id: BTreeMap::new(),
+        }
     }
 
     /// Finds, makes or ends the session of `request`. `new_id` is a random id for a new session.
@@ -108,16 +111,26 @@ impl FetchSessions {
         let uses_topic_ids = version >= 13;
         if version < 7 || request.session_epoch == FINAL_EPOCH {
             self.by_id.remove(&request.session_id);
-            return Ok(SessionFetch { session_id: 0, wanted: wanted_of(request, uses_topic_ids), incremental: false });
+            return Ok(SessionFetch {
+                session_id: 0,
+                wanted: wanted_of(request, uses_topic_ids),
+                incremental: false,
+            });
         }
         if request.session_epoch == INITIAL_EPOCH {
             self.by_id.remove(&request.session_id);
             let wanted = wanted_of(request, uses_topic_ids);
             let session_id = self.open(&wanted, uses_topic_ids, new_id, now_ms);
-            return Ok(SessionFetch { session_id, wanted, incremental: false });
+            return Ok(SessionFetch {
+                session_id,
+                wanted,
+                incremental: false,
+            });
         }
-        let session =
-            self.by_id.get_mut(&request.session_id).ok_or(ErrorCode::FETCH_SESSION_ID_NOT_FOUND)?;
+        let session = self
+            .by_id
+            .get_mut(&request.session_id)
+            .ok_or(ErrorCode::FETCH_SESSION_ID_NOT_FOUND)?;
         if session.next_epoch != request.session_epoch {
             return Err(ErrorCode::INVALID_FETCH_SESSION_EPOCH);
         }
@@ -126,13 +139,29 @@ impl FetchSessions {
         }
         session.apply(request, uses_topic_ids);
         session.last_used_ms = now_ms;
-        session.next_epoch = if session.next_epoch == i32::MAX { 1 } else { session.next_epoch + 1 };
-        Ok(SessionFetch { session_id: request.session_id, wanted: session.wanted(), incremental: true })
+        session.next_epoch = if session.next_epoch == i32::MAX {
+            1
+        } else {
+            session.next_epoch + 1
+        };
+        Ok(SessionFetch {
+            session_id: request.session_id,
+            wanted: session.wanted(),
+            incremental: true,
+        })
     }
 
     /// Notes what the response says of a partition; false when an incremental response leaves it out.
-    pub fn note_sent(&mut self, fetch: &SessionFetch, topic: &TopicRef, partition: i32, sent: Sent) -> bool {
-        let Some(session) = self.by_id.get_mut(&fetch.session_id) else { return true };
+    pub fn note_sent(
+        &mut self,
+        fetch: &SessionFetch,
+        topic: &TopicRef,
+        partition: i32,
+        sent: Sent,
+    ) -> bool {
+        let Some(session) = self.by_id.get_mut(&fetch.session_id) else {
+            return true;
+        };
         let changed = session.note_sent(&(topic.clone(), partition), sent);
         !fetch.incremental || changed
     }
@@ -162,7 +191,10 @@ impl FetchSessions {
             next_position: 0,
         };
         for partition in wanted {
-            session.add((partition.topic.clone(), partition.request.partition), &partition.request);
+            session.add(
+                (partition.topic.clone(), partition.request.partition),
+                &partition.request,
+            );
         }
         self.by_id.insert(id, session);
         id
@@ -173,7 +205,10 @@ impl FetchSessions {
         if self.by_id.len() < self.slots_max {
             return true;
         }
-        let oldest = self.by_id.iter().min_by_key(|(_, session)| session.last_used_ms);
+        let oldest = self
+            .by_id
+            .iter()
+            .min_by_key(|(_, session)| session.last_used_ms);
         match oldest.map(|(id, session)| (*id, session.last_used_ms)) {
             Some((id, last_used_ms)) if now_ms - last_used_ms > EVICTION_IDLE_MS => {
                 self.by_id.remove(&id);
@@ -207,22 +242,41 @@ impl Session {
         let position = self.next_position;
         self.next_position += 1;
         self.order.insert(position, key.clone());
-        self.partitions.insert(key, Tracked { position, request: request.clone(), sent: None });
+        self.partitions.insert(
+            key,
+            Tracked {
+                position,
+                request: request.clone(),
+                sent: None,
+            },
+        );
     }
 
     fn wanted(&self) -> Vec<Wanted> {
-        let tracked = self.order.values().filter_map(|key| Some((key, self.partitions.get(key)?)));
+        let tracked = self
+            .order
+            .values()
+            .filter_map(|key| Some((key, self.partitions.get(key)?)));
         tracked
-            .map(|(key, tracked)| Wanted { topic: key.0.clone(), request: tracked.request.clone() })
+            .map(|(key, tracked)| Wanted {
+                topic: key.0.clone(),
+                request: tracked.request.clone(),
+            })
             .collect()
     }
 
     fn note_sent(&mut self, key: &PartitionKey, sent: Sent) -> bool {
-        let Some(tracked) = self.partitions.get_mut(key) else { return true };
+        let Some(tracked) = self.partitions.get_mut(key) else {
+            return true;
+        };
         let now_known = (sent.high_watermark, sent.log_start);
         let changed = sent.must_tell || sent.has_records || tracked.sent != Some(now_known);
         // After an error the partition is told again, so that the fetcher sees it recover.
-        tracked.sent = if sent.must_tell { None } else { Some(now_known) };
+        tracked.sent = if sent.must_tell {
+            None
+        } else {
+            Some(now_known)
+        };
         if sent.has_records {
             self.order.remove(&tracked.position);
             tracked.position = self.next_position;
@@ -237,13 +291,18 @@ fn wanted_of(request: &FetchRequest, uses_topic_ids: bool) -> Vec<Wanted> {
     let mut wanted = Vec::new();
     for topic in &request.topics {
         let topic_ref = topic_ref(&topic.topic, topic.topic_id, uses_topic_ids);
-        wanted.extend(
-            topic.partitions.iter().map(|partition| Wanted { topic: topic_ref.clone(), request: partition.clone() }),
-        );
+        wanted.extend(topic.partitions.iter().map(|partition| Wanted {
+            topic: topic_ref.clone(),
+            request: partition.clone(),
+        }));
     }
     wanted
 }
 
 fn topic_ref(name: &Str, id: Uuid, uses_topic_ids: bool) -> TopicRef {
-    if uses_topic_ids { TopicRef::Id(id) } else { TopicRef::Name(name.clone()) }
+    if uses_topic_ids {
+        TopicRef::Id(id)
+    } else {
+        TopicRef::Name(name.clone())
+    }
 }
