@@ -137,9 +137,17 @@ pub enum Output {
 impl Request {
     /// The answer that refuses this request with one error everywhere the response has room for one: for NOT_COORDINATOR and
     /// COORDINATOR_LOAD_IN_PROGRESS (said by the face, when no coordinator is loaded), INVALID_GROUP_ID, authorisation, shutdown.
+    /// Fits every version of the API.
     pub fn refused(&self, error: ErrorCode) -> Response {
+        self.refused_at(0, error)
+    }
+
+    /// As `refused`, in the form that Kafka gives it in this version of the API.
+    pub fn refused_at(&self, version: i16, error: ErrorCode) -> Response {
         match self {
-            Request::Join(request) => Response::Join(join_error(request.member_id.clone(), error)),
+            Request::Join(request) => {
+                Response::Join(join_error(version, request.member_id.clone(), error))
+            }
             Request::Sync(_) => Response::Sync(SyncGroupResponse {
                 error_code: error,
                 ..Default::default()
@@ -199,13 +207,13 @@ impl Request {
             Request::OffsetCommit(_)
             | Request::OffsetFetch { .. }
             | Request::List(_)
-            | Request::Describe(_) => true,
+            | Request::Describe(_)
+            | Request::DeleteGroup(_) => true,
             Request::Join(_)
             | Request::Sync(_)
             | Request::Heartbeat(_)
             | Request::Leave(_)
-            | Request::OffsetDelete(_)
-            | Request::DeleteGroup(_) => false,
+            | Request::OffsetDelete(_) => false,
         }
     }
 }
@@ -247,11 +255,15 @@ impl Response {
     }
 }
 
+/// From this version on a JoinGroup answer without a protocol says null; before, null cannot be written.
+const NULL_PROTOCOL_FROM: i16 = 7;
+
 /// A JoinGroup answer that carries nothing but an error.
-pub(crate) fn join_error(member_id: Str, error: ErrorCode) -> JoinGroupResponse {
+pub(crate) fn join_error(version: i16, member_id: Str, error: ErrorCode) -> JoinGroupResponse {
     JoinGroupResponse {
         error_code: error,
         member_id,
+        protocol_name: (version < NULL_PROTOCOL_FROM).then(Str::default),
         ..Default::default()
     }
 }

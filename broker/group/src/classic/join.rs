@@ -52,6 +52,7 @@ impl<'a> Joiner<'a> {
     pub(crate) fn waiting(&self) -> Waiting {
         Waiting::Join {
             ticket: self.call.ticket,
+            version: self.call.version,
         }
     }
 

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waiting {
     Nothing,
-    Join { ticket: Ticket },
+    Join { ticket: Ticket, version: i16 },
     Sync { ticket: Ticket },
 }
 

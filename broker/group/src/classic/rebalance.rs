@@ -124,7 +124,7 @@ impl ClassicGroup {
             .map(|member| member.id.clone())
             .collect();
         for id in ids {
-            if let Waiting::Join { ticket } = self.members.wait(&id, Waiting::Nothing) {
+            if let Waiting::Join { ticket, .. } = self.members.wait(&id, Waiting::Nothing) {
                 let leads = self.leader.as_ref() == Some(&id);
                 step.reply(ticket, Response::Join(self.joined(&id, leads)));
             }

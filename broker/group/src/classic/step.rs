@@ -34,7 +34,10 @@ impl Step<'_> {
     }
 
     pub(crate) fn refuse_join(&mut self, call: &Call, member_id: Str, error: ErrorCode) {
-        self.reply(call.ticket, Response::Join(join_error(member_id, error)));
+        self.reply(
+            call.ticket,
+            Response::Join(join_error(call.version, member_id, error)),
+        );
     }
 
     pub(crate) fn append(&mut self, group: &Str, record: Record, after: AfterCommit) {
@@ -64,9 +67,10 @@ impl Step<'_> {
     pub(crate) fn answer_waiting(&mut self, waiting: Waiting, member_id: &Str, error: ErrorCode) {
         match waiting {
             Waiting::Nothing => {}
-            Waiting::Join { ticket } => {
-                self.reply(ticket, Response::Join(join_error(member_id.clone(), error)))
-            }
+            Waiting::Join { ticket, version } => self.reply(
+                ticket,
+                Response::Join(join_error(version, member_id.clone(), error)),
+            ),
             Waiting::Sync { ticket } => {
                 self.reply(
                     ticket,

@@ -63,7 +63,7 @@ impl ClassicGroup {
         if request.generation_id != self.generation {
             return Err(ErrorCode::ILLEGAL_GENERATION);
         }
-        // Since v5 the member says what it believes the group speaks (KIP-559); silence is agreement.
+        // Since v5 the member says what it believes the group speaks (KIP-559); before, it is silent, which is agreement.
         let differs = |said: &Option<Str>, ours: &Option<Str>| matches!((said, ours), (Some(said), Some(ours)) if said != ours);
         if differs(&request.protocol_type, &self.protocol_type)
             || differs(&request.protocol_name, &self.protocol)

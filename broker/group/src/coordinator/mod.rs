@@ -137,7 +137,7 @@ impl Coordinator {
         let mut effects = Vec::new();
         match self.refusal(call, &request) {
             Some(error) => {
-                let response = request.refused(error);
+                let response = request.refused_at(call.version, error);
                 effects.push(Effect::Reply(Reply {
                     ticket: call.ticket,
                     response,

@@ -17,11 +17,21 @@ use ottla_protocol::{ErrorCode, Str};
 /// From this version of OffsetCommit on an unknown group has an error of its own; before, it is told as a wrong generation.
 const GROUP_ID_NOT_FOUND_FROM: i16 = 9;
 
+/// From this version on SyncGroup must say which protocol the member believes to be chosen.
+const SYNC_NAMES_PROTOCOL_FROM: i16 = 5;
+
 impl Coordinator {
     /// Errors that need no look at the group.
     pub(super) fn refusal(&self, call: &Call, request: &Request) -> Option<ErrorCode> {
         if !self.started {
             return Some(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+        }
+        // Said before anything else is looked at: KIP-559 made both mandatory.
+        if let Request::Sync(sync) = request
+            && call.version >= SYNC_NAMES_PROTOCOL_FROM
+            && (sync.protocol_type.is_none() || sync.protocol_name.is_none())
+        {
+            return Some(ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
         }
         let too_long = |text: &Str| text.len() > STRING_MAX;
         if let Some(group_id) = request.group_id()
@@ -146,7 +156,8 @@ impl Coordinator {
     ) {
         if !self.groups.contains_key(&request.group_id) {
             if !ClassicGroup::may_be_created_by(request) {
-                let response = Request::Join(request.clone()).refused(ErrorCode::UNKNOWN_MEMBER_ID);
+                let response = Request::Join(request.clone())
+                    .refused_at(call.version, ErrorCode::UNKNOWN_MEMBER_ID);
                 return effects.push(Effect::Reply(Reply {
                     ticket: call.ticket,
                     response,

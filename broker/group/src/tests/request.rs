@@ -151,7 +151,7 @@ pub(crate) fn request(verb: &str, line: &Line<'_>) -> (i16, Request) {
                 assignments: assignments.collect(),
                 ..Default::default()
             };
-            (line.version(5), Request::Sync(request))
+            (line.version(4), Request::Sync(request))
         }
         "heartbeat" => {
             let request = HeartbeatRequest {

@@ -121,7 +121,7 @@ fn only_empty_groups_are_deleted() {
             7 delete
               7 -> delete GROUP_ID_NOT_FOUND
             8 delete group=
-              8 -> delete INVALID_GROUP_ID
+              8 -> delete GROUP_ID_NOT_FOUND
             9 fetch a all
               9 -> fetch NONE
             10 list
