@@ -86,11 +86,12 @@ pub async fn start(
         generation: 0,
         ready: Some(ready),
     };
-    let is_new = end == 0;
     active.carry_out(config.raft_outputs).await;
-    if is_new {
-        let records = bootstrap_records(&config.bootstrap, config.min_insync_replicas);
-        active.append(&records, Vec::new());
+    let opening = active
+        .controller
+        .activation_records(&config.bootstrap, config.min_insync_replicas);
+    if !opening.is_empty() {
+        active.append(&opening, Vec::new());
     }
     rt.spawn(Box::pin(active.run(requests, append_ends)));
     // The loop lives as long as the shard; a dropped sender means that the shard is ending.

@@ -300,16 +300,16 @@ fn add_endpoint(
 ) {
     let known = endpoints.iter().any(|endpoint| endpoint.node_id == leader);
     let broker = image.alive_broker(leader);
-    if let (false, Some(broker)) = (known, broker) {
-        if let Some(endpoint) = broker.endpoint(&ctx.connection.listener) {
-            endpoints.push(NodeEndpoint {
-                node_id: leader,
-                host: endpoint.host.clone(),
-                port: i32::from(endpoint.port),
-                rack: broker.rack.clone(),
-                ..Default::default()
-            });
-        }
+    if let (false, Some(broker)) = (known, broker)
+        && let Some(endpoint) = broker.endpoint(&ctx.connection.listener)
+    {
+        endpoints.push(NodeEndpoint {
+            node_id: leader,
+            host: endpoint.host.clone(),
+            port: i32::from(endpoint.port),
+            rack: broker.rack.clone(),
+            ..Default::default()
+        });
     }
 }
 

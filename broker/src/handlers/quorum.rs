@@ -177,7 +177,8 @@ async fn read(
     let want = FetchWant {
         partition: METADATA_PARTITION,
         from: wanted.fetch_offset,
-        max_bytes: usize::try_from(wanted.partition_max_bytes).unwrap_or(0),
+        // JVM observers bound the response, not the partition.
+        max_bytes: usize::try_from(request.max_bytes).unwrap_or(0),
         leader_epoch: -1,
         last_fetched_epoch: -1,
     };

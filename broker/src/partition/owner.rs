@@ -537,10 +537,10 @@ impl Owner {
                 continue;
             }
             let found = self.read_all(fetch);
-            if found.has_news || found.bytes >= fetch.min_bytes {
-                if let Some(fetch) = self.waiters.remove(id) {
-                    let _ = fetch.reply.send(found.outcomes);
-                }
+            if (found.has_news || found.bytes >= fetch.min_bytes)
+                && let Some(fetch) = self.waiters.remove(id)
+            {
+                let _ = fetch.reply.send(found.outcomes);
             }
         }
     }

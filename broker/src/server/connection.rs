@@ -128,14 +128,14 @@ impl Connection {
             ready!(self.poll_send(cx))?;
             return Poll::Ready(Ok(Event::Sent));
         }
-        if self.in_flight.len() < PIPELINE_MAX {
-            if let Poll::Ready(count) = self.poll_receive(cx)? {
-                return Poll::Ready(Ok(if count == 0 {
-                    Event::PeerClosed
-                } else {
-                    Event::Received
-                }));
-            }
+        if self.in_flight.len() < PIPELINE_MAX
+            && let Poll::Ready(count) = self.poll_receive(cx)?
+        {
+            return Poll::Ready(Ok(if count == 0 {
+                Event::PeerClosed
+            } else {
+                Event::Received
+            }));
         }
         ready!(self.poll_idle_timer(cx));
         Poll::Ready(Ok(Event::IdleCheck))
@@ -145,10 +145,10 @@ impl Connection {
     /// first one's answer once it is there.
     fn poll_front(&mut self, cx: &mut Context<'_>) -> Poll<dispatch::Answer> {
         for request in &mut self.in_flight {
-            if request.done.is_none() {
-                if let Poll::Ready(answer) = request.answer.as_mut().poll(cx) {
-                    request.done = Some(answer);
-                }
+            if request.done.is_none()
+                && let Poll::Ready(answer) = request.answer.as_mut().poll(cx)
+            {
+                request.done = Some(answer);
             }
         }
         match self
@@ -226,11 +226,11 @@ impl Connection {
     /// again with one before the connection sleeps.
     fn poll_new_request(&mut self) -> bool {
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        if let Some(request) = self.in_flight.back_mut() {
-            if let Poll::Ready(answer) = request.answer.as_mut().poll(&mut cx) {
-                request.done = Some(answer);
-                return true;
-            }
+        if let Some(request) = self.in_flight.back_mut()
+            && let Poll::Ready(answer) = request.answer.as_mut().poll(&mut cx)
+        {
+            request.done = Some(answer);
+            return true;
         }
         false
     }
