@@ -13,7 +13,7 @@ use ottla_protocol::records::batches;
 
 use super::open::{Found, Opening};
 use super::replay::{Groups, Step, lanes};
-use super::verify::{Listings, Verified};
+use super::verify::{History, Listings, Verified};
 use super::{DirError, kafka, tag_of, verify as checks};
 use crate::atomic_file;
 use crate::commit::{AppendFrame, Frame, ReadGroup};
@@ -26,7 +26,6 @@ use crate::manifest::Manifest;
 use crate::names::{LogName, MANIFEST, PARTITION_METADATA, SegmentFile, retired_dir};
 use crate::rewind::SegmentEntries;
 use crate::set::marker_of;
-use crate::state::LogState;
 
 /// Index interval while replaying: the topic's own setting is not known yet, and any is right.
 pub(super) const INDEX_INTERVAL: u32 = 4096;
@@ -102,12 +101,8 @@ async fn read_manifest(
 /// A log being brought up to date.
 struct Recovering {
     entry: Entry,
-    /// As the manifest had it: what must lie in the files already.
-    baseline: Option<LogState>,
-    is_touched: bool,
+    history: History,
     dir_is_made: bool,
-    /// A truncation was replayed: index files may be of before it.
-    has_old_indexes: bool,
     /// A group was lost since this log was last seen to be continuous.
     lost_group: Option<u64>,
     log_file: File,
@@ -127,8 +122,8 @@ struct Recovery<'a> {
 impl<'a> Recovery<'a> {
     fn new(opening: &'a Opening<'a>, entries: Vec<Entry>, listings: Listings) -> Self {
         let logs = entries.into_iter().map(|entry| {
-            let baseline = Some(entry.state.clone());
-            let mut log = Recovering::new(opening.path, entry, baseline);
+            let history = History::of(&entry.state);
+            let mut log = Recovering::new(opening.path, entry, history);
             // A directory that is missing is damage; what the commit log has of it is kept all the same.
             log.dir_is_made &= listings.has(&log.entry.name);
             (log.entry.id, log)
@@ -211,7 +206,7 @@ impl<'a> Recovery<'a> {
                 local_start,
             } => {
                 if let Some(log) = self.logs.get_mut(&log) {
-                    log.is_touched = true;
+                    log.history.is_touched = true;
                     log.entry.state.raise_start(log_start, local_start);
                     log.entry.is_stale_for_kafka = true;
                 }
@@ -252,7 +247,7 @@ impl<'a> Recovery<'a> {
             });
             return Ok(());
         }
-        log.is_touched = true;
+        log.history.is_touched = true;
         log.lost_group = None;
         log.entry.is_stale_for_kafka = true;
         if !log.dir_is_made {
@@ -293,27 +288,24 @@ impl<'a> Recovery<'a> {
         match self.logs.get_mut(&entry.id) {
             Some(log) => {
                 let has_dir = log.entry.has_dir;
-                log.has_old_indexes |= entry.state.active.len > 0 && entry.state != log.entry.state;
+                if entry.state == log.entry.state {
+                    log.history.is_touched = true;
+                } else {
+                    log.history.cut(&entry.state);
+                }
                 log.entry = Entry { has_dir, ..entry };
                 log.unindexed = SegmentEntries::default();
-                log.log_file = segment_file(
-                    &log.dir(self.opening.path),
-                    log.entry.state.active.base_offset,
-                    SegmentFile::Log,
-                );
-                log.is_touched = true;
+                let base = log.entry.state.active.base_offset;
+                log.log_file = segment_file(&log.dir(self.opening.path), base, SegmentFile::Log);
                 log.lost_group = None;
             }
             None => {
-                let mut log = Recovering::new(
-                    self.opening.path,
-                    Entry {
-                        has_dir: false,
-                        ..entry
-                    },
-                    None,
-                );
-                log.is_touched = true;
+                let entry = Entry {
+                    has_dir: false,
+                    ..entry
+                };
+                let mut log = Recovering::new(self.opening.path, entry, History::default());
+                log.history.is_touched = true;
                 self.logs.insert(log.entry.id, log);
             }
         }
@@ -367,7 +359,7 @@ impl<'a> Recovery<'a> {
         for log in self
             .logs
             .values_mut()
-            .filter(|log| log.is_touched && log.dir_is_made)
+            .filter(|log| log.history.is_touched && log.dir_is_made)
         {
             log.write_entries(&mut self.steps);
         }
@@ -382,15 +374,8 @@ impl<'a> Recovery<'a> {
                     sequence,
                 });
             }
-            let Verified { steps, unsynced } = checks::crashed(
-                self.opening,
-                &mut log.entry,
-                log.baseline.as_ref(),
-                log.is_touched,
-                log.has_old_indexes,
-                &self.listings,
-            )
-            .await?;
+            let Verified { steps, unsynced } =
+                checks::crashed(self.opening, &mut log.entry, &log.history, &self.listings).await?;
             let mut steps = steps;
             log.unsynced.extend(unsynced);
             if !log.unsynced.is_empty() || !steps.is_empty() {
@@ -410,14 +395,12 @@ impl<'a> Recovery<'a> {
 }
 
 impl Recovering {
-    fn new(root: &Path, entry: Entry, baseline: Option<LogState>) -> Self {
+    fn new(root: &Path, entry: Entry, history: History) -> Self {
         let dir = root.join(entry.name.to_string());
         Self {
             log_file: segment_file(&dir, entry.state.active.base_offset, SegmentFile::Log),
-            baseline,
-            is_touched: false,
+            history,
             dir_is_made: entry.has_dir,
-            has_old_indexes: false,
             lost_group: None,
             unindexed: SegmentEntries::default(),
             unsynced: Vec::new(),

@@ -82,6 +82,53 @@ pub(super) async fn run_many(opening: &Opening<'_>, ops: Vec<DiskOp>) -> Result<
     first
 }
 
+/// What replay knows of a log's files.
+#[derive(Default)]
+pub(super) struct History {
+    /// Segments as of the manifest, as far as no truncation has cut them since: so much was durable in the files before.
+    pub(super) intact: BTreeMap<i64, Segment>,
+    /// The commit log told of it.
+    pub(super) is_touched: bool,
+    /// A truncation was replayed: index files may be of before it.
+    pub(super) has_old_indexes: bool,
+}
+
+impl History {
+    pub(super) fn of(state: &LogState) -> Self {
+        let intact = state
+            .segments()
+            .map(|segment| (segment.base_offset, segment.clone()))
+            .collect();
+        Self {
+            intact,
+            ..Self::default()
+        }
+    }
+
+    /// The log was cut to `state`.
+    pub(super) fn cut(&mut self, state: &LogState) {
+        self.is_touched = true;
+        self.has_old_indexes |= state.active.len > 0;
+        self.intact.retain(|base, then| {
+            match state
+                .segments()
+                .find(|segment| segment.base_offset == *base)
+            {
+                // A cut segment ends at another batch; its length is all that is known of it.
+                Some(segment) if segment.len < then.len => {
+                    *then = Segment {
+                        index_entries: 0,
+                        ..segment.clone()
+                    };
+                    true
+                }
+                Some(_) => true,
+                None => false,
+            }
+        });
+    }
+}
+
 /// What is left to be done on disk for one log.
 #[derive(Default)]
 pub(super) struct Verified {
@@ -177,9 +224,13 @@ impl<'a> Files<'a> {
             .into_iter()
             .flatten()
             .filter(|entry| goes(&entry.name));
-        names
-            .map(|entry| DiskOp::RemoveFile(self.dir.join(&entry.name)))
-            .collect()
+        // A file that replay has removed meanwhile is made first, so that removing it cannot fail.
+        let remove = |entry: &DirEntry| {
+            let path = self.dir.join(&entry.name);
+            let file = File::new(&path, OpenMode::Create);
+            [DiskOp::Truncate { file, len: 0 }, DiskOp::RemoveFile(path)]
+        };
+        names.flat_map(remove).collect()
     }
 
     /// Makes index files again whose size is not what it should be.
@@ -318,8 +369,7 @@ impl<'a> Files<'a> {
     }
 
     /// The batches just below the flushed end, found by the index.
-    async fn check_tail(&self, entry: &mut Entry, baseline: &LogState) -> Result<(), DirError> {
-        let active = &baseline.active;
+    async fn check_tail(&self, entry: &mut Entry, active: &Segment) -> Result<(), DirError> {
         if active.len == 0 {
             return Ok(());
         }
@@ -421,36 +471,49 @@ pub(super) async fn stopped(
     })
 }
 
-/// A log after a crash. `baseline` is the manifest's state, durable in the files; what came since was replayed.
+/// A log after a crash. What came since the manifest was replayed.
 pub(super) async fn crashed(
     opening: &Opening<'_>,
     entry: &mut Entry,
-    baseline: Option<&LogState>,
-    is_touched: bool,
-    has_old_indexes: bool,
+    history: &History,
     listings: &Listings,
 ) -> Result<Verified, DirError> {
     let files = Files::new(opening, entry, listings);
     let was_damaged = entry.damage.is_some();
+    let History {
+        is_touched,
+        has_old_indexes,
+        ..
+    } = *history;
     if files.listing.is_none() && entry.has_dir {
         note(entry, Damage::MissingDirectory(files.name.clone()));
         return Ok(Verified::default());
     }
-    if let Some(baseline) = baseline {
-        let required = |segment: &Segment| {
-            let then = baseline
+    let required = |segment: &Segment| {
+        history
+            .intact
+            .get(&segment.base_offset)
+            .map_or(0, |then| then.len.min(segment.len))
+    };
+    let shortness: Vec<Damage> = entry
+        .state
+        .segments()
+        .filter_map(|segment| files.shortness(segment, required(segment)))
+        .collect();
+    shortness.into_iter().for_each(|damage| note(entry, damage));
+    if is_touched && entry.damage.is_none() {
+        let last = history
+            .intact
+            .last_key_value()
+            .map(|(_, segment)| segment.clone());
+        let stays = |last: &Segment| {
+            entry
+                .state
                 .segments()
-                .find(|then| then.base_offset == segment.base_offset);
-            then.map_or(0, |then| then.len.min(segment.len))
+                .any(|segment| segment.base_offset == last.base_offset)
         };
-        let shortness: Vec<Damage> = entry
-            .state
-            .segments()
-            .filter_map(|segment| files.shortness(segment, required(segment)))
-            .collect();
-        shortness.into_iter().for_each(|damage| note(entry, damage));
-        if is_touched && entry.damage.is_none() && !has_old_indexes {
-            files.check_tail(entry, baseline).await?;
+        if let Some(last) = last.filter(stays) {
+            files.check_tail(entry, &last).await?;
         }
     }
     if entry.damage.is_some() {
