@@ -11,7 +11,6 @@ use std::rc::Rc;
 
 use ottla_broker_metadata::{
     Controller, ControllerOptions, Decision, Delta, Image, Provenance, Replayer, VersionedRecord,
-    bootstrap_records,
 };
 use ottla_broker_raft::{FetchVerdict, Input, Output, Raft, ReplicaKey};
 use ottla_broker_storage::Origin;
