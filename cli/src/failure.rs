@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ottla_client::ClientError;
+use ottla_client::{ClientError, Failure as Refused};
 use ottla_operator::platform::local::LinkError;
 
 /// Something failed that no other code tells.
@@ -93,14 +93,53 @@ impl From<LinkError> for Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Failure {
-        let failure = Failure::new(client_code(&error), error.to_string());
+        let code = client_code(&error);
         match &error {
-            ClientError::NoBroker { .. } => {
-                failure.next("Is the cluster up? `ottla status` tells, `ottla up FILE` starts one.")
-            }
-            _ => failure,
+            ClientError::Refused { failure, .. } => Failure {
+                code,
+                causes: vec![told(failure)],
+                next: next_step(failure),
+            },
+            ClientError::NoBroker { .. } => Failure::new(code, error.to_string())
+                .next("Is the cluster up? `ottla status` tells, `ottla up FILE` starts one."),
+            _ => Failure::new(code, error.to_string()),
         }
     }
+}
+
+/// A refusal of Kafka's in words: the broker's own when it has any, else what its code means.
+pub fn told(refused: &Refused) -> String {
+    let name = refused.error.name().unwrap_or("an unknown error");
+    let meaning = match name {
+        "UNKNOWN_TOPIC_OR_PARTITION" => "there is no such topic",
+        "TOPIC_ALREADY_EXISTS" => "the topic exists already",
+        "GROUP_ID_NOT_FOUND" => "there is no such group",
+        "NON_EMPTY_GROUP" => "the group has members",
+        "GROUP_SUBSCRIBED_TO_TOPIC" => "the group's members read the topic",
+        "INVALID_TOPIC_EXCEPTION" => {
+            "a topic's name has letters, digits, '.', '_' and '-', and at most 249 of them"
+        }
+        _ => "",
+    };
+    match (refused.message.as_deref().unwrap_or_default(), meaning) {
+        ("", "") => name.to_owned(),
+        ("", meaning) => format!("{meaning} ({name})"),
+        (words, _) => format!("{} ({name})", words.trim_end_matches('.')),
+    }
+}
+
+/// What to do after a refusal.
+pub fn next_step(refused: &Refused) -> Option<String> {
+    let text = match refused.error.name()? {
+        "UNKNOWN_TOPIC_OR_PARTITION" => "`ottla topic list` shows what there is.",
+        "TOPIC_ALREADY_EXISTS" => {
+            "`ottla topic describe NAME` shows it, `ottla topic alter NAME` changes it."
+        }
+        "GROUP_ID_NOT_FOUND" => "`ottla group list` shows what there is.",
+        "NON_EMPTY_GROUP" => "Stop its consumers first; `ottla group describe NAME` shows them.",
+        _ => return None,
+    };
+    Some(text.to_owned())
 }
 
 fn client_code(error: &ClientError) -> u8 {

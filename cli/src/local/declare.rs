@@ -19,15 +19,17 @@ pub struct Declaration {
     pub folder: ClusterFolder,
     /// What shall hold.
     pub declared: Declared,
+    /// What holds already.
+    pub before: Option<Declared>,
     cluster: Option<Manifest<KafkaCluster>>,
     topics: Vec<Manifest<KafkaTopic>>,
 }
 
-/// Reads `files` and puts them together with what holds in `dir`.
+/// Reads `files` and puts them together with what holds in `dir`; without one nothing does.
 ///
 /// With a KafkaCluster among them, the files are all there is of that cluster: a topic that was
 /// declared and is not any more is pruned. Topics of a cluster that is only in `dir` are added.
-pub fn declarations(files: &[PathBuf], dir: &Path) -> Result<Vec<Declaration>, Failure> {
+pub fn declarations(files: &[PathBuf], dir: Option<&Path>) -> Result<Vec<Declaration>, Failure> {
     let inputs = files
         .iter()
         .map(|file| input(file))
@@ -36,9 +38,8 @@ pub fn declarations(files: &[PathBuf], dir: &Path) -> Result<Vec<Declaration>, F
     let declarations = group(manifests, dir)?;
     let changes: Vec<Fault> = declarations
         .iter()
-        .map(Declaration::forbidden_changes)
-        .collect::<Result<Vec<_>, _>>()?
-        .concat();
+        .flat_map(Declaration::forbidden_changes)
+        .collect();
     if changes.is_empty() {
         Ok(declarations)
     } else {
@@ -78,7 +79,7 @@ fn wrong(code: u8, faults: &[Fault]) -> Failure {
     }
 }
 
-fn group(manifests: Manifests, dir: &Path) -> Result<Vec<Declaration>, Failure> {
+fn group(manifests: Manifests, dir: Option<&Path>) -> Result<Vec<Declaration>, Failure> {
     let mut declarations = Vec::new();
     let mut faults = Vec::new();
     let name_of =
@@ -91,9 +92,15 @@ fn group(manifests: Manifests, dir: &Path) -> Result<Vec<Declaration>, Failure> 
             .into_iter()
             .partition(|topic| topic.object.spec.cluster_ref.name == name);
         namespaces(&cluster, &own, &mut faults);
+        let folder = ClusterFolder::at(&dir.unwrap_or(Path::new("")).join(&name))?;
+        let before = match dir {
+            Some(_) => declared_in(&folder)?,
+            None => None,
+        };
         declarations.push(Declaration {
-            folder: ClusterFolder::at(&dir.join(&name))?,
+            folder,
             name,
+            before,
             declared: Declared {
                 cluster: cluster.object.clone(),
                 topics: own.iter().map(|topic| topic.object.clone()).collect(),
@@ -104,7 +111,8 @@ fn group(manifests: Manifests, dir: &Path) -> Result<Vec<Declaration>, Failure> 
         });
     }
     // Topics alone are added to clusters that are there.
-    for (name, folder) in clusters(dir)? {
+    let there = dir.map_or_else(|| Ok(Vec::new()), clusters)?;
+    for (name, folder) in there {
         let own;
         (own, topics) = topics
             .into_iter()
@@ -112,10 +120,11 @@ fn group(manifests: Manifests, dir: &Path) -> Result<Vec<Declaration>, Failure> 
         if own.is_empty() {
             continue;
         }
-        let Some(mut declared) = declared_in(&folder)? else {
+        let Some(before) = declared_in(&folder)? else {
             topics.extend(own);
             continue;
         };
+        let mut declared = before.clone();
         declared.power = Power::On;
         for topic in &own {
             declared
@@ -127,6 +136,7 @@ fn group(manifests: Manifests, dir: &Path) -> Result<Vec<Declaration>, Failure> 
             name,
             folder,
             declared,
+            before: Some(before),
             cluster: None,
             topics: own,
         });
@@ -136,9 +146,9 @@ fn group(manifests: Manifests, dir: &Path) -> Result<Vec<Declaration>, Failure> 
         faults.push(topic.fault(
             &field,
             format!(
-                "there is no KafkaCluster {} in these files or in {}",
+                "there is no KafkaCluster {} in these files{}",
                 topic.object.spec.cluster_ref.name,
-                dir.display()
+                dir.map_or_else(String::new, |dir| format!(" or in {}", dir.display()))
             ),
         ));
     }
@@ -171,9 +181,9 @@ fn namespaces(
 
 impl Declaration {
     /// What the manifests change that cannot be changed.
-    fn forbidden_changes(&self) -> Result<Vec<Fault>, Failure> {
-        let Some(before) = declared_in(&self.folder)? else {
-            return Ok(Vec::new());
+    fn forbidden_changes(&self) -> Vec<Fault> {
+        let Some(before) = &self.before else {
+            return Vec::new();
         };
         let mut faults = Vec::new();
         if let Some(cluster) = &self.cluster {
@@ -192,7 +202,7 @@ impl Declaration {
                 faults.extend(manifest::check_change("KafkaTopic", topic, old));
             }
         }
-        Ok(faults)
+        faults
     }
 
     /// What a plan refused, with the places in the files.

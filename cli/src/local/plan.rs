@@ -32,10 +32,7 @@ pub struct PlanArgs {
 /// Prints the steps of each cluster, played to their end.
 pub fn plan(args: &PlanArgs) -> Outcome {
     crate::logging::begin("error");
-    // Without a folder nothing holds already; this one cannot exist.
-    let nowhere = PathBuf::from("/dev/null/none");
-    let dir = args.dir.as_ref().unwrap_or(&nowhere);
-    let declarations = declarations(&args.file, dir)?;
+    let declarations = declarations(&args.file, args.dir.as_deref())?;
     let mut played = Vec::new();
     for declaration in &declarations {
         played.push(play(declaration, args.dir.is_some())?);
@@ -69,15 +66,8 @@ fn play(declaration: &Declaration, from_folder: bool) -> Result<(Vec<Step>, Plan
     } else {
         Observed::default()
     };
-    let before = if from_folder {
-        observe_folder(&declaration.folder)?.0
-    } else {
-        None
-    };
-    let declared = declaration
-        .declared
-        .clone()
-        .after(before.as_ref(), "1970-01-01T00:00:00Z");
+    let declared = declaration.declared.clone();
+    let declared = declared.after(declaration.before.as_ref(), "1970-01-01T00:00:00Z");
     let (steps, left) = rehearse(&declared.desired(), &observed, 0);
     let blocked: Vec<String> = left
         .steps

@@ -36,7 +36,7 @@ pub struct UpArgs {
 /// Applies, waits, and in the foreground holds the clusters until Ctrl-C.
 pub fn up(args: UpArgs) -> Outcome {
     crate::logging::begin("error");
-    let declarations = declarations(&args.files, &args.dir.dir)?;
+    let declarations = declarations(&args.files, Some(&args.dir.dir))?;
     super::run(async |_| {
         let started = Instant::now();
         let mut held = Vec::new();

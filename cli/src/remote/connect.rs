@@ -8,7 +8,7 @@ use ottla_client::net::NetRef;
 use ottla_client::{Admin, ClientConfig, Failure as Refused};
 
 use crate::args::{Dir, duration};
-use crate::failure::{Failure, PARTIAL, TIMEOUT, refused_code};
+use crate::failure::{Failure, PARTIAL, TIMEOUT, next_step, refused_code, told};
 
 /// How long one bootstrap server may take to accept a connection.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
@@ -58,14 +58,14 @@ fn reach(shown: &str, servers: &[(String, u16)], is_own: bool) -> Result<(), Fai
         let addresses = match (host.as_str(), *port).to_socket_addrs() {
             Ok(addresses) => addresses,
             Err(error) => {
-                why = format!("{host}: {error}");
+                why = format!("{host}: {}", without_number(&error.to_string()));
                 continue;
             }
         };
         for address in addresses {
             match TcpStream::connect_timeout(&address, CONNECT_PATIENCE) {
                 Ok(_) => return Ok(()),
-                Err(error) => why = format!("{address}: {error}"),
+                Err(error) => why = format!("{address}: {}", without_number(&error.to_string())),
             }
         }
     }
@@ -75,6 +75,11 @@ fn reach(shown: &str, servers: &[(String, u16)], is_own: bool) -> Result<(), Fai
     } else {
         "Is the address right, and does the broker run?"
     }))
+}
+
+/// An error of the system without its number, which says nothing more.
+fn without_number(text: &str) -> &str {
+    text.split(" (os error ").next().unwrap_or(text)
 }
 
 /// Several items of one request, some of which failed: told one by one; `PARTIAL` when others
@@ -94,40 +99,6 @@ pub fn outcome_of(failed: &[(String, Refused)], total: usize) -> Result<(), Fail
     Err(Failure {
         code,
         causes: causes.collect(),
-        next: next_step(first.error.name().unwrap_or_default()),
+        next: next_step(first),
     })
-}
-
-/// A refusal in words: the broker's own when it has any, else what its code means.
-pub fn told(refused: &Refused) -> String {
-    let name = refused.error.name().unwrap_or("an unknown error");
-    let meaning = match name {
-        "UNKNOWN_TOPIC_OR_PARTITION" => "there is no such topic",
-        "TOPIC_ALREADY_EXISTS" => "the topic exists already",
-        "GROUP_ID_NOT_FOUND" => "there is no such group",
-        "NON_EMPTY_GROUP" => "the group has members",
-        "GROUP_SUBSCRIBED_TO_TOPIC" => "the group's members read the topic",
-        "INVALID_TOPIC_EXCEPTION" => {
-            "a topic's name has letters, digits, '.', '_' and '-', and at most 249 of them"
-        }
-        _ => "",
-    };
-    match (refused.message.as_deref().unwrap_or_default(), meaning) {
-        ("", "") => name.to_owned(),
-        ("", meaning) => format!("{meaning} ({name})"),
-        (words, _) => format!("{} ({name})", words.trim_end_matches('.')),
-    }
-}
-
-fn next_step(name: &str) -> Option<String> {
-    let text = match name {
-        "UNKNOWN_TOPIC_OR_PARTITION" => "`ottla topic list` shows what there is.",
-        "TOPIC_ALREADY_EXISTS" => {
-            "`ottla topic describe NAME` shows it, `ottla topic alter NAME` changes it."
-        }
-        "GROUP_ID_NOT_FOUND" => "`ottla group list` shows what there is.",
-        "NON_EMPTY_GROUP" => "Stop its consumers first; `ottla group describe NAME` shows them.",
-        _ => return None,
-    };
-    Some(text.to_owned())
 }

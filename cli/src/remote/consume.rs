@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use ottla_client::Admin;
+use ottla_client::admin::CommittedOffset;
 use ottla_client::cluster::{Isolation, TopicPartition};
 use ottla_client::consumer::{Consumer, ConsumerConfig, ConsumerRecord, Reset, StartAt};
 use ottla_protocol::Str;
@@ -18,6 +19,9 @@ use crate::output;
 
 /// How long one poll waits; a signal interrupts it.
 const POLL: Duration = Duration::from_millis(500);
+
+/// How often a group's progress is committed.
+const COMMIT_EVERY: Duration = Duration::from_secs(2);
 
 /// `ottla consume`
 #[derive(Debug, Args)]
@@ -96,9 +100,12 @@ pub fn consume(args: ConsumeArgs) -> Outcome {
                 ends = consumer.ends().await?;
             }
         }
-        let printed = print(&mut consumer, &args, ends).await;
+        let mut read = Read::default();
+        let printed = print(&mut consumer, &args, ends, &mut read).await;
+        let committed = read.commit(&mut consumer, &args).await;
         consumer.close().await;
         let count = printed?;
+        committed?;
         if count == 0 && args.until_end {
             eprintln!("No records.");
         }
@@ -115,6 +122,8 @@ fn config(args: &ConsumeArgs) -> ConsumerConfig {
             Reset::Latest
         }),
         isolation: isolation(args),
+        // Committed here: a record counts as read when it was printed.
+        auto_commit: None,
         ..ConsumerConfig::default()
     }
 }
@@ -173,6 +182,7 @@ async fn print(
     consumer: &mut Consumer,
     args: &ConsumeArgs,
     ends: BTreeMap<TopicPartition, i64>,
+    read: &mut Read,
 ) -> Result<usize, Failure> {
     let plain = Template::parse("%v\\n").map_err(|error| Failure::new(USAGE, error))?;
     let template = args.format.as_ref().unwrap_or(&plain);
@@ -203,13 +213,57 @@ async fn print(
                 }
                 Some(RecordFormat::Text) | None => template.write(record, &mut out),
             }
+            read.note(record);
             printed += 1;
         }
         let mut stdout = std::io::stdout().lock();
         output::finish(stdout.write_all(&out).and_then(|()| stdout.flush()))?;
         out.clear();
+        if read.committed_at.elapsed() >= COMMIT_EVERY {
+            read.commit(consumer, args).await?;
+        }
     }
     Ok(printed)
+}
+
+/// How far was printed, and not committed yet.
+struct Read {
+    next: BTreeMap<TopicPartition, CommittedOffset>,
+    committed_at: Instant,
+}
+
+impl Default for Read {
+    fn default() -> Read {
+        Read {
+            next: BTreeMap::new(),
+            committed_at: Instant::now(),
+        }
+    }
+}
+
+impl Read {
+    fn note(&mut self, record: &ConsumerRecord) {
+        let next = CommittedOffset {
+            offset: record.offset + 1,
+            leader_epoch: record.leader_epoch,
+            metadata: Str::default(),
+        };
+        self.next
+            .insert((record.topic.clone(), record.partition), next);
+    }
+
+    /// Commits for the group; without one there is nothing to do.
+    async fn commit(&mut self, consumer: &mut Consumer, args: &ConsumeArgs) -> Outcome {
+        self.committed_at = Instant::now();
+        let mut next = std::mem::take(&mut self.next);
+        if args.group.is_none() {
+            return Ok(());
+        }
+        // What went to another member meanwhile is its business.
+        let ours = consumer.assignment();
+        next.retain(|partition, _| ours.contains(partition));
+        Ok(consumer.commit_offsets(&next).await?)
+    }
 }
 
 fn is_before_end(record: &ConsumerRecord, ends: &BTreeMap<TopicPartition, i64>) -> bool {

@@ -10,10 +10,10 @@ use ottla_protocol::messages::consumer_protocol_assignment::ConsumerProtocolAssi
 use ottla_protocol::{Bytes, Message, Reader, Str};
 use serde_json::{Value, json};
 
-use super::connect::{Connect, outcome_of, told};
+use super::connect::{Connect, outcome_of};
 use super::offsets::{Position, position};
 use crate::args::Output;
-use crate::failure::{CONFLICT, Failure, NOT_FOUND, Outcome, PARTIAL, USAGE};
+use crate::failure::{CONFLICT, Failure, NOT_FOUND, Outcome, PARTIAL, USAGE, told};
 use crate::output;
 
 /// `ottla group`

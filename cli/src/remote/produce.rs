@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{BufRead, IsTerminal};
 
 use clap::{Args, ValueEnum};
+use ottla_client::Admin;
 use ottla_client::producer::{Acks, Delivery, Producer, ProducerConfig, ProducerRecord};
 use ottla_protocol::Bytes;
 use ottla_protocol::records::{Codec, Compression};
@@ -11,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::connect::Connect;
 use crate::args::pair;
-use crate::failure::{Failure, OTHER, Outcome, PARTIAL, USAGE};
+use crate::failure::{Failure, NOT_FOUND, OTHER, Outcome, PARTIAL, USAGE};
 use crate::output;
 
 /// Lines that may wait between the reader and the producer.
@@ -92,6 +93,14 @@ pub fn produce(args: ProduceArgs) -> Outcome {
                 .max(ProducerConfig::default().delivery_timeout),
             ..ProducerConfig::default()
         };
+        if let Some(partition) = args.partition {
+            exists(
+                &Admin::new(net.clone(), client.clone()),
+                &args.topic,
+                partition,
+            )
+            .await?;
+        }
         if std::io::stdin().is_terminal() && !args.quiet {
             eprintln!("One record a line; Ctrl-D ends.");
         }
@@ -122,6 +131,21 @@ pub fn produce(args: ProduceArgs) -> Outcome {
         }
         tally.outcome(&args)
     })
+}
+
+/// Whether a topic that exists has the partition; asking beforehand beats waiting for one to come.
+async fn exists(admin: &Admin, topic: &str, partition: i32) -> Outcome {
+    for (_, answer) in admin.describe_topics(&[topic.into()]).await? {
+        let Ok(found) = answer else { continue };
+        if found.partition(partition).is_none() {
+            let partitions = output::count(found.partitions.len(), "partition");
+            return Err(Failure::new(
+                NOT_FOUND,
+                format!("{topic} has {partitions}: there is no partition {partition}"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Lines of standard input, read by a thread of their own: reading them must not stop the client.

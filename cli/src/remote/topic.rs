@@ -9,9 +9,9 @@ use ottla_client::cluster::Topic;
 use ottla_protocol::Str;
 use serde_json::{Value, json};
 
-use super::connect::{Connect, outcome_of, told};
+use super::connect::{Connect, outcome_of};
 use crate::args::{Output, pair};
-use crate::failure::{Failure, Outcome, USAGE, refused_code};
+use crate::failure::{Failure, Outcome, USAGE, refused_code, told};
 use crate::output;
 
 /// Where DescribeConfigs says that a value is set on the topic itself.

@@ -121,7 +121,11 @@ fn phase(
     let all_serve = brokers
         .iter()
         .all(|b| process(observed, b.id) == Some(&ProcessSeen::Serving));
-    if all_serve && steps.is_empty() {
+    let is_leaving = observed
+        .brokers
+        .keys()
+        .any(|id| !brokers.iter().any(|b| b.id == *id));
+    if all_serve && steps.is_empty() && !is_leaving {
         return ClusterPhase::Ready;
     }
     let is_down = brokers

@@ -128,10 +128,10 @@ impl Steps<'_> {
         };
         match &seen.process {
             ProcessSeen::Absent => {
-                let reason = if seen.started_as.is_some() {
-                    "it does not run"
-                } else {
-                    "a new broker"
+                let reason = match &seen.started_as {
+                    None => "a new broker",
+                    Some(started) if started != broker => "to run with what changed",
+                    Some(_) => "it does not run",
                 };
                 self.push(Action::Start { broker: id }, reason, state);
             }

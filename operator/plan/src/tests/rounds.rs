@@ -87,19 +87,19 @@ fn a_static_setting_rolls_the_brokers_controller_last() {
               Restart broker-1 (num.partitions changes from its default to 5) — waits for broker-2 to serve
               Restart broker-0 (num.partitions changes from its default to 5) — waits for broker-1 to serve
             Updating
-              Start broker-2 (it does not run)
+              Start broker-2 (to run with what changed)
               Restart broker-1 (num.partitions changes from its default to 5) — waits for broker-2 to serve
               Restart broker-0 (num.partitions changes from its default to 5) — waits for broker-1 to serve
             Updating
               Restart broker-1 (num.partitions changes from its default to 5)
               Restart broker-0 (num.partitions changes from its default to 5) — waits for broker-1 to serve
             Updating
-              Start broker-1 (it does not run)
+              Start broker-1 (to run with what changed)
               Restart broker-0 (num.partitions changes from its default to 5) — waits for broker-1 to serve
             Updating
               Restart broker-0 (num.partitions changes from its default to 5)
             Updating
-              Start broker-0 (it does not run)
+              Start broker-0 (to run with what changed)
             Ready
         "#]],
     );
@@ -138,12 +138,12 @@ fn a_setting_of_the_file_is_taken_back_by_a_restart() {
     check(
         &world.settle(),
         expect![[r#"
-        Updating
-          Restart broker-0 (log.retention.ms goes back to its default)
-        Updating
-          Start broker-0 (it does not run)
-        Ready
-    "#]],
+            Updating
+              Restart broker-0 (log.retention.ms goes back to its default)
+            Updating
+              Start broker-0 (to run with what changed)
+            Ready
+        "#]],
     );
 }
 

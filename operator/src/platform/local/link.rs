@@ -14,6 +14,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::folder::{ClusterFolder, named};
 use super::memory::Declared;
+use super::process::resolved;
 use super::supervisor::program;
 use super::supervisor::short_path;
 use super::talk::{Reply, Request};
@@ -177,7 +178,7 @@ async fn start(folder: &ClusterFolder, command: &[OsString]) -> Result<(), LinkE
         .append(true)
         .open(&log_path)
         .map_err(|error| named(&log_path, error))?;
-    let mut child = Command::new(&command[0])
+    let mut child = Command::new(resolved(&command[0]))
         .args(&command[1..])
         .arg(folder.path())
         .stdin(Stdio::null())

@@ -8,6 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -59,8 +60,8 @@ impl Process {
             .open(launch.log)
             .map_err(|error| named(launch.log, error))?;
         let log_from = log.metadata()?.len();
-        let program = &launch.command[0];
-        let mut command = Command::new(program);
+        let program = resolved(&launch.command[0]);
+        let mut command = Command::new(&program);
         command
             // The name under which tools list it; the program may be reached through /proc.
             .arg0("ottla")
@@ -77,7 +78,7 @@ impl Process {
         command.env(launch.variable.0, launch.variable.1);
         let child = command
             .spawn()
-            .map_err(|error| named(Path::new(program), error))?;
+            .map_err(|error| named(Path::new(&program), error))?;
         let pid = child.id() as i32;
         let fd = open(pid)?;
         let started = start_time(pid).unwrap_or_default();
@@ -232,8 +233,23 @@ fn last_line(log: &Path, from: u64) -> Option<String> {
 }
 
 /// This very program, even when its file was replaced since it started.
+const SELF: &str = "/proc/self/exe";
+
+/// The program to start for another process of this very program.
 pub fn own_program() -> OsString {
-    OsStr::new("/proc/self/exe").to_owned()
+    OsStr::new(SELF).to_owned()
+}
+
+/// The same by its own path where that is still the same file: tools list processes by it.
+pub(super) fn resolved(program: &OsStr) -> OsString {
+    let identity = |path: &Path| {
+        let file = fs::metadata(path).ok()?;
+        Some((file.dev(), file.ino()))
+    };
+    match std::env::current_exe() {
+        Ok(path) if program == SELF && identity(&path) == identity(Path::new(SELF)) => path.into(),
+        _ => program.to_owned(),
+    }
 }
 
 #[cfg(test)]
