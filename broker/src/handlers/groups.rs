@@ -23,7 +23,9 @@ use ottla_protocol::messages::offset_commit_response::{
     OffsetCommitResponse, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
 use ottla_protocol::messages::offset_delete_request::OffsetDeleteRequest;
-use ottla_protocol::messages::offset_delete_response::OffsetDeleteResponse;
+use ottla_protocol::messages::offset_delete_response::{
+    OffsetDeleteResponse, OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+};
 use ottla_protocol::messages::offset_fetch_request::{OffsetFetchRequest, OffsetFetchRequestGroup};
 use ottla_protocol::messages::offset_fetch_response::{
     OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartitions,
@@ -71,12 +73,40 @@ pub async fn leave_group(ctx: RequestContext, request: LeaveGroupRequest) -> Lea
     passed!(ctx, Read, Request::Leave(request), Leave)
 }
 
-/// OffsetDelete, version 0.
+/// OffsetDelete, version 0. Partitions that are not there are answered here.
 pub async fn offset_delete(
     ctx: RequestContext,
-    request: OffsetDeleteRequest,
+    mut request: OffsetDeleteRequest,
 ) -> OffsetDeleteResponse {
-    passed!(ctx, Delete, Request::OffsetDelete(request), OffsetDelete)
+    let image = ctx.services.image.load();
+    let mut refused = Vec::new();
+    request.topics.retain_mut(|topic| {
+        let asked = std::mem::take(&mut topic.partitions);
+        let (there, missing): (Vec<_>, Vec<_>) = asked.into_iter().partition(|partition| {
+            image
+                .partition(&topic.name, partition.partition_index)
+                .is_some()
+        });
+        if !missing.is_empty() {
+            let partitions = missing
+                .into_iter()
+                .map(|partition| OffsetDeleteResponsePartition {
+                    partition_index: partition.partition_index,
+                    error_code: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+                });
+            refused.push(OffsetDeleteResponseTopic {
+                name: topic.name.clone(),
+                partitions: partitions.collect(),
+            });
+        }
+        topic.partitions = there;
+        !topic.partitions.is_empty()
+    });
+    let mut response = passed!(ctx, Delete, Request::OffsetDelete(request), OffsetDelete);
+    if response.error_code == ErrorCode::NONE {
+        response.topics.extend(refused);
+    }
+    response
 }
 
 /// DescribeGroups, versions 0–6. Each group may live in another partition.
@@ -159,36 +189,43 @@ pub async fn offset_commit(
     let image = ctx.services.image.load();
     let mut refused = Vec::new();
     request.topics.retain_mut(|topic| {
-        match known_topic(
+        let known = known_topic(
             &ctx,
             &image,
             topic.topic_id,
             &topic.name,
             OFFSET_TOPIC_IDS_SINCE,
-        ) {
+        );
+        let asked = std::mem::take(&mut topic.partitions);
+        let (there, missing): (Vec<_>, Vec<_>) = asked.into_iter().partition(|partition| {
+            known
+                .as_ref()
+                .is_ok_and(|(name, _)| image.partition(name, partition.partition_index).is_some())
+        });
+        let error_code = match known {
             Ok((name, id)) => {
                 (topic.name, topic.topic_id) = (name, id);
-                true
+                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
             }
-            Err(error_code) => {
-                let partitions =
-                    topic
-                        .partitions
-                        .iter()
-                        .map(|partition| OffsetCommitResponsePartition {
-                            partition_index: partition.partition_index,
-                            error_code,
-                            ..Default::default()
-                        });
-                refused.push(OffsetCommitResponseTopic {
-                    name: topic.name.clone(),
-                    topic_id: topic.topic_id,
-                    partitions: partitions.collect(),
+            Err(error_code) => error_code,
+        };
+        if !missing.is_empty() {
+            let partitions = missing
+                .into_iter()
+                .map(|partition| OffsetCommitResponsePartition {
+                    partition_index: partition.partition_index,
+                    error_code,
                     ..Default::default()
                 });
-                false
-            }
+            refused.push(OffsetCommitResponseTopic {
+                name: topic.name.clone(),
+                topic_id: topic.topic_id,
+                partitions: partitions.collect(),
+                ..Default::default()
+            });
         }
+        topic.partitions = there;
+        !topic.partitions.is_empty()
     });
     let mut response = if request.topics.is_empty() && !refused.is_empty() {
         OffsetCommitResponse::default()
@@ -314,7 +351,7 @@ async fn to_coordinator(ctx: &RequestContext, operation: Operation, request: Req
         .authorizer
         .allows(&ctx.principal, operation, Resource::Group(&group))
     {
-        return request.refused(ErrorCode::GROUP_AUTHORIZATION_FAILED);
+        return request.refused_at(ctx.version, ErrorCode::GROUP_AUTHORIZATION_FAILED);
     }
     let partitions = ctx
         .services
@@ -322,7 +359,7 @@ async fn to_coordinator(ctx: &RequestContext, operation: Operation, request: Req
         .load()
         .topic(OFFSETS_TOPIC)
         .map(|topic| topic.partitions.len());
-    let not_here = request.refused(ErrorCode::NOT_COORDINATOR);
+    let not_here = request.refused_at(ctx.version, ErrorCode::NOT_COORDINATOR);
     let Some(partitions) = partitions else {
         return not_here;
     };
