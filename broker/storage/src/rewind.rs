@@ -132,6 +132,9 @@ impl Rereading<'_> {
             self.catch_up(&mut earlier, &mut entries, u64::from(cut.len), until)
                 .await?;
         }
+        // The boundary may lie below a start that DeleteRecords put inside a batch.
+        earlier.log_start = earlier.log_start.min(earlier.end());
+        earlier.local_start = earlier.local_start.min(earlier.end());
         Ok((earlier, entries))
     }
 

@@ -136,6 +136,13 @@ struct Removal {
     is_dir: bool,
 }
 
+impl Removal {
+    /// A file of this log.
+    fn is_of(&self, id: LogId) -> bool {
+        self.after_due.is_some_and(|(log, _)| log == id)
+    }
+}
+
 /// A log that cannot be named because it is not here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no log number {}", .0.0)]
@@ -215,7 +222,10 @@ impl LogSet {
         };
         self.logs
             .insert(id, Log::new(entry, config, self.dir.path()));
-        self.put_frame(id);
+        let group = self.put_frame(id);
+        if let Some(log) = self.logs.get_mut(&id) {
+            log.first_group = group;
+        }
         id
     }
 
@@ -260,6 +270,8 @@ impl LogSet {
             .path()
             .join(retired_dir(&log.entry.name, log.entry.topic_id, suffix));
         self.checkpoint.forget(id);
+        // Its old segments go with the directory. By path they would be those of a log made since under the same name.
+        self.removals.retain(|removal| !removal.is_of(id));
         // A write-out under way may be making the directory just now, so it is renamed even if it never was there.
         self.queue.after(
             group,

@@ -4,7 +4,7 @@
 //! twice is doing it once. A frame counts only where it continues its log; otherwise the log is damaged and says why. The cost follows
 //! the commit log, not the size of the logs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -50,9 +50,15 @@ pub(super) async fn recover(
         starts.insert(lane, groups.into_start(released(lane)));
     }
     let next_log = recovery.next_log.max(manifest.next_log);
+    let removed = std::mem::take(&mut recovery.removed);
     let mut entries = recovery.finish().await?;
     let known: Vec<LogName> = entries.iter().map(|entry| entry.name.clone()).collect();
-    let strangers = kafka::read_unknown_logs(opening, names, &known, next_log).await?;
+    let names: Vec<DirEntry> = names
+        .iter()
+        .filter(|entry| !removed.contains(&entry.name))
+        .cloned()
+        .collect();
+    let strangers = kafka::read_unknown_logs(opening, &names, &known, next_log).await?;
     manifest.next_log = next_log + strangers.len() as u32;
     entries.extend(strangers);
     manifest.entries.clear();
@@ -62,7 +68,7 @@ pub(super) async fn recover(
         manifest.released.insert(lane, start.last_sequence);
     }
     opening.write(MANIFEST, manifest.encode()).await?;
-    opening.forget_clean_shutdown(names).await?;
+    opening.forget_clean_shutdown(&names).await?;
     let previous_broker_epoch = opening.broker_epoch_after_crash(&entries).await?;
     // Lanes without chunks still must not use a sequence number twice.
     for (&lane, &last_sequence) in &manifest.released {
@@ -102,6 +108,8 @@ async fn read_manifest(
 struct Recovering {
     entry: Entry,
     history: History,
+    /// Its directory is gone or another topic's; `None` before anybody looked.
+    is_away: Option<bool>,
     dir_is_made: bool,
     /// A group was lost since this log was last seen to be continuous.
     lost_group: Option<u64>,
@@ -114,6 +122,8 @@ struct Recovery<'a> {
     opening: &'a Opening<'a>,
     logs: BTreeMap<LogId, Recovering>,
     listings: Listings,
+    /// Directories that are no more.
+    removed: BTreeSet<String>,
     next_log: u32,
     steps: Vec<DiskOp>,
     step_bytes: usize,
@@ -132,6 +142,7 @@ impl<'a> Recovery<'a> {
             opening,
             logs: logs.collect(),
             listings,
+            removed: BTreeSet::new(),
             next_log: 0,
             steps: Vec::new(),
             step_bytes: 0,
@@ -218,6 +229,7 @@ impl<'a> Recovery<'a> {
     }
 
     async fn take_append(&mut self, frame: AppendFrame, payload: Bytes) -> Result<(), DirError> {
+        self.look_whether_away(frame.log).await?;
         let Some(log) = self.logs.get_mut(&frame.log) else {
             tracing::warn!(
                 log = frame.log.0,
@@ -225,6 +237,9 @@ impl<'a> Recovery<'a> {
             );
             return Ok(());
         };
+        if log.is_away == Some(true) {
+            return Ok(());
+        }
         let state = &log.entry.state;
         let continues =
             frame.segment == state.active.base_offset && frame.position == state.active.len;
@@ -283,6 +298,30 @@ impl<'a> Recovery<'a> {
         Ok(())
     }
 
+    /// The directory of a deleted log is renamed once that is durable, and the name may have a new owner by now. Its records are
+    /// still in the commit log, in front of the frame that says so; they must not get into the new owner's files.
+    async fn look_whether_away(&mut self, id: LogId) -> Result<(), DirError> {
+        let Some(log) = self.logs.get(&id).filter(|log| log.is_away.is_none()) else {
+            return Ok(());
+        };
+        let is_away = log.entry.has_dir && self.is_another_topics(&log.entry).await?;
+        if let Some(log) = self.logs.get_mut(&id) {
+            log.is_away = Some(is_away);
+        }
+        Ok(())
+    }
+
+    async fn is_another_topics(&self, entry: &Entry) -> Result<bool, DirError> {
+        if !self.listings.has(&entry.name) {
+            return Ok(false);
+        }
+        let path = format!("{}/{PARTITION_METADATA}", entry.name);
+        let metadata = self.opening.read(&path).await?;
+        let topic_id = metadata.and_then(|text| parse_partition_metadata(&text).ok());
+        // A file that is missing or unreadable is another matter, and judged elsewhere.
+        Ok(topic_id.is_some_and(|topic_id| topic_id != entry.topic_id))
+    }
+
     fn take_put(&mut self, entry: Entry) {
         self.next_log = self.next_log.max(entry.id.0 + 1);
         match self.logs.get_mut(&entry.id) {
@@ -322,12 +361,15 @@ impl<'a> Recovery<'a> {
             .opening
             .read(&format!("{name}/{PARTITION_METADATA}"))
             .await?;
-        if metadata.and_then(|text| parse_partition_metadata(&text).ok())
-            != Some(log.entry.topic_id)
+        // Without the file it is what an interrupted recovery or write-out left: a log made since begins with the file.
+        let topic_id = metadata.and_then(|text| parse_partition_metadata(&text).ok());
+        if !self.listings.has(&log.entry.name) && !log.dir_is_made
+            || topic_id.is_some_and(|topic_id| topic_id != log.entry.topic_id)
         {
             return Ok(());
         }
         self.listings.forget(&name);
+        self.removed.insert(name.clone());
         let from = self.opening.path.join(&name);
         let to = self
             .opening
@@ -400,6 +442,7 @@ impl Recovering {
         Self {
             log_file: segment_file(&dir, entry.state.active.base_offset, SegmentFile::Log),
             history,
+            is_away: None,
             dir_is_made: entry.has_dir,
             lost_group: None,
             unindexed: SegmentEntries::default(),

@@ -587,7 +587,7 @@ async fn catch_up_page_cache(
             continue;
         }
         if base > state.active.base_offset {
-            if base < state.end() || state.active.len == 0 {
+            if base != state.end() || state.active.len == 0 {
                 break;
             }
             state.roll(base, files.opening.now_ms);

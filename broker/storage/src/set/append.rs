@@ -228,7 +228,7 @@ impl LogSet {
         log.last_append_ms = now_ms;
         log.entry.is_stale_for_kafka = true;
         let group = match log.config().durability {
-            Durability::PageCache => 0,
+            Durability::PageCache => log.first_group,
             Durability::Fsync => {
                 let frame = AppendFrame {
                     log: id,
@@ -276,7 +276,7 @@ impl LogSet {
     pub(super) fn roll(&mut self, id: LogId, base_offset: i64, now_ms: i64) {
         let log = self.logs.get_mut(&id).expect("the caller has found it");
         let group = match log.config().durability {
-            Durability::PageCache => 0,
+            Durability::PageCache => log.first_group,
             Durability::Fsync => self.queue.open_group(&self.limits),
         };
         let mut due = log.close_active(group);

@@ -31,7 +31,7 @@ enum Phase {
     },
     Syncing {
         captured: Captured,
-        rest: VecDeque<DiskOp>,
+        rest: VecDeque<(Option<LogId>, DiskOp)>,
     },
     Writing {
         sequence: u64,
@@ -138,13 +138,22 @@ impl LogSet {
                 }
             }
             Phase::Syncing { rest, .. } => {
-                let under_way = self.flights.count(|flight| *flight == Flight::Sync);
+                let under_way = self
+                    .flights
+                    .count(|flight| matches!(flight, Flight::Sync(_)));
                 for _ in under_way..SYNCS_AT_ONCE {
-                    let Some(op) = rest.pop_front() else { break };
+                    let Some((log, op)) = rest.pop_front() else {
+                        break;
+                    };
                     self.flights
-                        .start(Flight::Sync, self.dir.disk().submit(Lane::Any, op));
+                        .start(Flight::Sync(log), self.dir.disk().submit(Lane::Any, op));
                 }
-                if rest.is_empty() && self.flights.count(|flight| *flight == Flight::Sync) == 0 {
+                if rest.is_empty()
+                    && self
+                        .flights
+                        .count(|flight| matches!(flight, Flight::Sync(_)))
+                        == 0
+                {
                     self.write_manifest();
                 }
             }
@@ -174,10 +183,10 @@ impl LogSet {
             steps.push(DiskOp::SyncDir(log.dir.to_path_buf()));
             log.unsynced_records = 0;
             makes_dirs |= !log.has_durable_dir;
-            rest.push_back(DiskOp::Sequence(steps));
+            rest.push_back((Some(*id), DiskOp::Sequence(steps)));
         }
         if makes_dirs {
-            rest.push_back(DiskOp::SyncDir(self.dir.path().to_owned()));
+            rest.push_back((None, DiskOp::SyncDir(self.dir.path().to_owned())));
         }
         self.checkpoint.phase = Phase::Syncing { captured, rest };
     }

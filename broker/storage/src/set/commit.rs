@@ -25,6 +25,9 @@ pub struct Flushed {
     pub end_offset: i64,
 }
 
+/// The end of a log that was truncated since.
+const STRUCK: i64 = -1;
+
 /// What is done once a group is durable.
 #[derive(Clone, Debug)]
 pub(super) enum Then {
@@ -134,6 +137,17 @@ impl Queue {
         }
     }
 
+    /// Groups collected or under way say nothing about this log's end any more: it was truncated.
+    pub(super) fn strike_ends(&mut self, log: &mut Log) {
+        log.queued_at = None;
+        let ends = self.groups.iter_mut().map(|group| &mut group.ends);
+        let ends = ends.chain(self.under_way.iter_mut().map(|group| &mut group.ends));
+        for end in ends.flatten().filter(|end| end.log == log.id()) {
+            // Struck out in place: logs remember where in this list their own end stands.
+            end.end_offset = STRUCK;
+        }
+    }
+
     pub(super) fn after(&mut self, sequence: u64, then: Then) {
         self.thens.push_back((sequence, then));
     }
@@ -233,7 +247,11 @@ impl LogSet {
             .take()
             .expect("only a group under way is answered");
         self.queue.durable = group.sequence;
-        for end in group.ends {
+        for end in group
+            .ends
+            .into_iter()
+            .filter(|end| end.end_offset != STRUCK)
+        {
             if let Some(log) = self.logs.get_mut(&end.log) {
                 // A truncation may have come in between.
                 log.flushed_end = end.end_offset.min(log.end());

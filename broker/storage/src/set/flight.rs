@@ -7,6 +7,7 @@ use std::task::Poll;
 
 use crate::commit::Chunk;
 use crate::disk::{Completion, DiskOutcome};
+use crate::entry::LogId;
 
 /// What an operation was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +16,8 @@ pub(super) enum Flight {
     Commit,
     /// Page-cache writes into segments.
     WriteOut,
-    /// One file of a checkpoint.
-    Sync,
+    /// The files of one log for a checkpoint; of the root, when there is no log.
+    Sync(Option<LogId>),
     /// The manifest of a checkpoint.
     Manifest,
     /// A new chunk of the commit log.

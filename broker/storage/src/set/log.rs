@@ -176,6 +176,8 @@ pub struct Log {
     pub(super) written_end: i64,
     pub(super) tail: VecDeque<TailBatch>,
     pub(super) due: VecDeque<Due>,
+    /// The group that tells of the log; its files come after it.
+    pub(super) first_group: u64,
     pub(super) due_bytes: usize,
     pub(super) due_since_ms: i64,
     /// Writes ever queued and ever done: how a checkpoint or a removal waits for those before it.
@@ -216,6 +218,7 @@ impl Log {
             written_end: end,
             tail: VecDeque::new(),
             due: VecDeque::new(),
+            first_group: 0,
             due_bytes: 0,
             due_since_ms: 0,
             dues_pushed: 0,

@@ -80,6 +80,7 @@ impl LogSet {
         self.tail_bytes -= log.tail_bytes();
         self.behind_bytes -= log.due_bytes;
         log.forget_dues();
+        self.queue.strike_ends(log);
         let before = std::mem::replace(&mut log.entry.state, state);
         log.renew_files();
         log.entry.is_stale_for_kafka = true;
@@ -88,7 +89,20 @@ impl LogSet {
         log.written_end = end;
         let high_watermark = log.high_watermark();
         log.set_high_watermark(high_watermark);
+        for flushed in self.untold.iter_mut().filter(|flushed| flushed.log == id) {
+            flushed.end_offset = flushed.end_offset.min(end);
+        }
         let group = self.put_frame(id);
+        // Old segments that wait for their removal may have the names of segments to come: they go first.
+        let (waiting, others) = std::mem::take(&mut self.removals)
+            .into_iter()
+            .partition(|removal| removal.is_of(id));
+        self.removals = others;
+        let waiting: Vec<super::Removal> = waiting;
+        for removal in waiting {
+            let what = DueWrite::Remove { path: removal.path };
+            self.push_due(id, Due { group, what }, now_ms);
+        }
         for due in self.cuts(id, &before, entries, group) {
             self.push_due(id, due, now_ms);
         }

@@ -65,7 +65,11 @@ impl LogSet {
                 self.checkpoint_is_lost();
                 self.found_no_space();
             }
-            (Flight::Sync, Ok(_)) => {}
+            (Flight::Sync(_), Ok(_)) => {}
+            // A log that was deleted meanwhile has its directory under another name; nothing of it is wanted any more.
+            (Flight::Sync(Some(id)), Err(failed))
+                if failed.error.kind() == io::ErrorKind::NotFound
+                    && !self.logs.contains_key(&id) => {}
             (Flight::Chunk(chunk), Ok(_)) => self.ring.add(chunk),
             // Without a further chunk the log goes on in those that it has.
             (Flight::Chunk(_), Err(failed)) if failed.is_full => self.found_no_space(),
@@ -263,7 +267,7 @@ fn flight_name(flight: Flight) -> &'static str {
     match flight {
         Flight::Commit => "writing the commit log",
         Flight::WriteOut => "writing segments",
-        Flight::Sync => "syncing segments",
+        Flight::Sync(_) => "syncing segments",
         Flight::Manifest => "writing the manifest",
         Flight::Chunk(_) => "making room for the commit log",
         Flight::Space => "asking for free space",
