@@ -109,12 +109,12 @@ async fn administration(net: NetRef, config: ClientConfig) -> Result<()> {
     ensure!(checked[0].1.is_ok(), "{checked:?}");
     create(&admin, wanted.clone()).await?;
     let again = admin.create_topics(vec![wanted], false).await?;
-    let error = again[0].1.as_ref().unwrap_err().error;
+    let error = again[0].1.as_ref().expect_err("it is refused").error;
     ensure!(error == ErrorCode::TOPIC_ALREADY_EXISTS, "{again:?}");
     let broken = admin
         .create_topics(vec![topic("no/slash", 1)], false)
         .await?;
-    let error = broken[0].1.as_ref().unwrap_err().error;
+    let error = broken[0].1.as_ref().expect_err("it is refused").error;
     ensure!(error == ErrorCode::INVALID_TOPIC_EXCEPTION, "{broken:?}");
 
     let grown = admin
@@ -124,7 +124,7 @@ async fn administration(net: NetRef, config: ClientConfig) -> Result<()> {
     let shrunk = admin
         .create_partitions(&[("admin".into(), 1)], false)
         .await?;
-    let error = shrunk[0].1.as_ref().unwrap_err().error;
+    let error = shrunk[0].1.as_ref().expect_err("it is refused").error;
     ensure!(error == ErrorCode::INVALID_PARTITIONS, "{shrunk:?}");
     let partitions = async || {
         let listed = admin.list_topics().await?;
@@ -619,13 +619,19 @@ async fn groups_and_offsets(net: NetRef, config: ClientConfig) -> Result<()> {
     ensure!(admin.group_offsets(&group).await? == offsets);
     // From outside only while nobody is in the group.
     let refused = admin.set_group_offsets(&group, &offsets).await?;
-    let error = refused[&place(0)].as_ref().unwrap_err().error;
+    let error = refused[&place(0)]
+        .as_ref()
+        .expect_err("it is refused")
+        .error;
     ensure!(error == ErrorCode::UNKNOWN_MEMBER_ID, "{refused:?}");
     let refused = admin.delete_group_offsets(&group, &[place(0)]).await?;
-    let error = refused[&place(0)].as_ref().unwrap_err().error;
+    let error = refused[&place(0)]
+        .as_ref()
+        .expect_err("it is refused")
+        .error;
     ensure!(error == ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC, "{refused:?}");
     let refused = admin.delete_groups(std::slice::from_ref(&group)).await?;
-    let error = refused[0].1.as_ref().unwrap_err().error;
+    let error = refused[0].1.as_ref().expect_err("it is refused").error;
     ensure!(error == ErrorCode::NON_EMPTY_GROUP, "{refused:?}");
 
     for member in members {
@@ -640,7 +646,7 @@ async fn groups_and_offsets(net: NetRef, config: ClientConfig) -> Result<()> {
     ensure!(admin.group_offsets(&group).await? == moved);
     let deleted = admin.delete_groups(std::slice::from_ref(&group)).await?;
     ensure!(deleted[0].1.is_ok(), "{deleted:?}");
-    let error = admin.describe_group(&group).await.unwrap_err();
+    let error = admin.describe_group(&group).await.expect_err("it is gone");
     ensure!(
         error.code() == Some(ErrorCode::GROUP_ID_NOT_FOUND),
         "{error}"

@@ -67,7 +67,7 @@ fn start_ours(file: &Path, dir: &Path, address: &str, life: &str) -> Result<Runn
 }
 
 fn start_theirs(file: &Path, dir: &Path, address: &str) -> Result<Running> {
-    let mut command = java(&kafka_classpath("4.3.1")?);
+    let mut command = java(&kafka_classpath()?);
     command.arg("kafka.Kafka").arg(file);
     started(
         "Apache Kafka",
@@ -79,7 +79,7 @@ fn start_theirs(file: &Path, dir: &Path, address: &str) -> Result<Running> {
 
 fn started(name: &str, command: &mut Command, log: &Path, address: &str) -> Result<Running> {
     let mut running = Running::start(name, command, log)?;
-    until(&format!("{name} to serve"), START_LIMIT, || {
+    until(format!("{name} to serve"), START_LIMIT, || {
         running.expect_alive()?;
         Ok(answers(address).then_some(()))
     })

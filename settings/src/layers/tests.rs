@@ -136,7 +136,7 @@ fn a_topic_becomes_typed() {
         ("compression.zstd.level", "9"),
         ("retention.ms", "-1"),
         ("retention.bytes", "1000"),
-        ("ottla.durability", "page-cache"),
+        ("ottla.durability", "fsync"),
         ("message.timestamp.type", "LogAppendTime"),
         ("internal.segment.bytes", "5000"),
     ]);
@@ -163,7 +163,7 @@ fn a_topic_becomes_typed() {
             topic.timestamps_at_append,
             topic.segment_bytes
         ),
-        (Durability::PageCache, true, 5000)
+        (Durability::Fsync, true, 5000)
     );
 
     let plain = TopicConfig::new(&Layers::default(), &Overrides::new());

@@ -366,10 +366,6 @@ impl SimDisk {
         aftermath
     }
 
-    #[expect(
-        clippy::type_complexity,
-        reason = "an answer with whom it is for, and what follows; used once"
-    )]
     fn end_step(
         &self,
         state: &mut State,

@@ -415,7 +415,9 @@ impl State {
 
 fn check_direct(file: &File, at: u64, len: u64) -> io::Result<()> {
     let block = DIRECT_BLOCK as u64;
-    if file.mode() == OpenMode::CreateDirect && (at % block != 0 || len % block != 0) {
+    if file.mode() == OpenMode::CreateDirect
+        && (!at.is_multiple_of(block) || !len.is_multiple_of(block))
+    {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             "a direct file takes whole blocks",
