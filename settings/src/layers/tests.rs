@@ -186,11 +186,9 @@ fn a_topic_becomes_typed() {
         ),
         (Some(604_800_000), None, 1 << 30)
     );
-    let page_cache = layers(&[("ottla.durability", "page-cache")], &[], &[]);
-    assert_eq!(
-        TopicConfig::new(&page_cache, &Overrides::new()).durability,
-        Durability::PageCache
-    );
+    let row =
+        crate::table::find(crate::table::Scope::Topic, "ottla.durability").expect("it is a row");
+    assert!(crate::check::check(row, "page-cache").is_err());
 }
 
 #[test]
