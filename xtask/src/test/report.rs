@@ -188,6 +188,9 @@ fn minutes(duration: Duration) -> f64 {
     duration.as_secs_f64() / 60.0
 }
 
+/// How long the codec's fuzzer runs in CI.
+const FUZZ_SECONDS: &str = "120";
+
 fn run_suite(suite: &Suite, environment: &Environment) -> Result<Outcome> {
     let log = environment.log(&suite.name)?;
     let mut command = process::command::<&str>(&suite.program, []);
@@ -200,6 +203,9 @@ fn run_suite(suite: &Suite, environment: &Environment) -> Result<Outcome> {
         .env("OTTLA_BIN", environment.ottla())
         // A failed test says what failed; a hundred frames of a test runner hide it.
         .env("RUST_BACKTRACE", "0");
+    if std::env::var_os("CI").is_some() {
+        command.env("OTTLA_FUZZ_SECONDS", FUZZ_SECONDS);
+    }
     environment.peers.describe(&mut command);
     let ended = process::run_logged(&mut command, &log, SUITE_LIMIT)?;
     let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
