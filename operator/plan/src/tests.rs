@@ -121,7 +121,7 @@ fn settings_are_checked_as_a_broker_would() {
     expect!["spec.config.zookeeper.connect: Kafka has no such setting"]
         .assert_eq(&told("zookeeper.connect", "zk:2181"));
     expect!["spec.config.authorizer.class.name: this version refuses it: authorization is not served so far; everybody could do everything"].assert_eq(&told("authorizer.class.name", "org.example.A"));
-    assert_eq!(told("ottla.durability", "page-cache"), "");
+    assert_eq!(told("ottla.durability", "fsync"), "");
 }
 
 #[test]

@@ -72,10 +72,16 @@ impl Queue {
     }
 }
 
-/// Real files. Operations that are queued when it is dropped are still carried out.
+/// Real files. Operations that are queued when it is dropped are still carried out; dropping waits for them, so that
+/// whoever opens the same files next meets nobody.
 #[derive(Default)]
 pub struct FileDisk {
-    lanes: Mutex<BTreeMap<Lane, Arc<Queue>>>,
+    lanes: Mutex<BTreeMap<Lane, Staffed>>,
+}
+
+struct Staffed {
+    queue: Arc<Queue>,
+    threads: Vec<std::thread::JoinHandle<()>>,
 }
 
 impl FileDisk {
@@ -89,22 +95,29 @@ impl FileDisk {
             .lanes
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(queue) = lanes.get(&lane) {
-            return Ok(queue.clone());
+        if let Some(staffed) = lanes.get(&lane) {
+            return Ok(staffed.queue.clone());
         }
         let queue = Arc::<Queue>::default();
         let (threads, name) = match lane {
             Lane::Ordered(number) => (1, format!("disk-{number}")),
             Lane::Any => (POOL_THREADS, "disk-pool".to_owned()),
         };
-        for _ in 0..threads {
+        let start = |_| {
             let queue = queue.clone();
             std::thread::Builder::new()
                 .name(name.clone())
                 .stack_size(STACK_BYTES)
-                .spawn(move || work(&queue))?;
-        }
-        lanes.insert(lane, queue.clone());
+                .spawn(move || work(&queue))
+        };
+        let threads = (0..threads).map(start).collect::<std::io::Result<_>>()?;
+        lanes.insert(
+            lane,
+            Staffed {
+                queue: queue.clone(),
+                threads,
+            },
+        );
         Ok(queue)
     }
 }
@@ -129,13 +142,19 @@ impl Disk for FileDisk {
 
 impl Drop for FileDisk {
     fn drop(&mut self) {
-        for queue in self
+        let lanes = self
             .lanes
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-            .values()
-        {
-            queue.close();
+            .get_mut()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        lanes.values().for_each(|staffed| staffed.queue.close());
+        let here = std::thread::current().id();
+        let threads = std::mem::take(lanes)
+            .into_values()
+            .flat_map(|staffed| staffed.threads);
+        // A completion may drop the last handle on one of these threads, which cannot wait for itself.
+        for thread in threads.filter(|thread| thread.thread().id() != here) {
+            // A thread that panicked has told so.
+            let _ = thread.join();
         }
     }
 }
