@@ -4,7 +4,8 @@
 //! shares nothing with the codec), read and written again by both sides. Theirs: objects filled
 //! through the setters of Kafka's classes, their bytes read and written again by us. Across: bytes
 //! of one version written in another by both, which tries defaults and dropped fields.
-//! Needs: jvm. `OTTLA_KAFKA_CLASSPATH` names the class path; without it `cargo xtask peers` finds it.
+//! `OTTLA_KAFKA_CLASSPATH` names the class path; without it `cargo xtask peers` finds it.
+//! Needs: jvm.
 
 #[allow(dead_code, reason = "the fuzzer it is shared with uses the rest")]
 #[path = "../../protocol/tests/instances/mod.rs"]

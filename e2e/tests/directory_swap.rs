@@ -22,7 +22,9 @@ const TOPIC: &str = "handed-over";
 fn a_directory_goes_to_apache_kafka_and_back() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let ports = free_ports(2)?;
-    let properties = Properties::combined(1, ports[0], ports[1], &dir.path().join("data"));
+    // kcat creates no topic.
+    let properties = Properties::combined(1, ports[0], ports[1], &dir.path().join("data"))
+        .with("auto.create.topics.enable", true);
     let file = dir.path().join("server.properties");
     fs::write(&file, properties.to_string())?;
     let address = format!("127.0.0.1:{}", ports[0]);
