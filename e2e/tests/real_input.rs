@@ -41,7 +41,8 @@ fn scenario(mut cluster: impl Cluster) -> Result<()> {
     cluster.start()?;
     let bootstrap = cluster.bootstrap();
 
-    index.produce(&bootstrap, 0, count / 2)?;
+    let mut produced = count / 4;
+    index.produce(&bootstrap, 0, produced)?;
     let mut members = (0..MEMBERS)
         .map(|n| Member::start(&bootstrap, scratch.path(), n))
         .collect::<Result<Vec<_>>>()?;
@@ -51,7 +52,14 @@ fn scenario(mut cluster: impl Cluster) -> Result<()> {
             member.running.expect_alive()?;
             shares.push(member.lines_so_far());
         }
-        let enough = shares.iter().sum::<usize>() > count / 8 && shares.iter().all(|n| *n > 0);
+        let read = shares.iter().sum::<usize>();
+        let enough = read > count / 8 && shares.iter().all(|n| *n > 0);
+        // Whoever joins late finds everything read: there is more for all of them, a little at a time.
+        if !enough && read >= produced && produced < count * 3 / 4 {
+            let next = produced + count / 20;
+            index.produce(&bootstrap, produced, next)?;
+            produced = next;
+        }
         Ok(enough.then_some(()))
     })?;
     let midway = readings_so_far(&members);
@@ -61,7 +69,7 @@ fn scenario(mut cluster: impl Cluster) -> Result<()> {
         started.elapsed().as_secs_f64()
     );
     members[VICTIM].running.kill()?;
-    index.produce(&bootstrap, count / 2, count)?;
+    index.produce(&bootstrap, produced, count)?;
 
     let readings = until("all records to be read", LIMIT, || {
         for member in [0, 2] {
