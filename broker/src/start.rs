@@ -330,7 +330,8 @@ fn advertised(config: &Config, bound: &[Bound]) -> Vec<AdvertisedEndpoint> {
 
 async fn open_data_dir(rt: &Rt, config: &Config) -> Result<DataDir, StartError> {
     let known = data_dir::cluster_id_of(rt, config).await;
-    let cluster_id = match known.or_else(|| config.cluster_id.clone()) {
+    // What was asked for wins, so that a directory of another cluster is refused instead of served.
+    let cluster_id = match config.cluster_id.clone().or(known) {
         Some(cluster_id) => cluster_id,
         None if config.roles.controller => Str::from(random_uuid(rt).to_string()),
         None => ask_cluster_id(rt, config).await,
