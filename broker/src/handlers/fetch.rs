@@ -12,7 +12,7 @@ use ottla_protocol::messages::fetch_response::{
 };
 use ottla_protocol::{ErrorCode, Records, Str, Uuid};
 
-use super::topic_lookup::{error_code, led_by, wants_leader_hint};
+use super::topic_lookup::{error_code, led_by, reachable, wants_leader_hint};
 use crate::auth::{Operation, Resource};
 use crate::partition::{
     Fetch, FetchWant, Fetched, FetchedData, PartitionError, PartitionId, ReadLimit, Request,
@@ -171,24 +171,12 @@ async fn read_cold(
         // Retention took the segment while we read: the client's next fetch finds the new start.
         Err(ReadError::Gone(_)) => Ok(Vec::new()),
         Err(ReadError::OffsetOutOfRange { .. }) => Err(ErrorCode::OFFSET_OUT_OF_RANGE),
-        Err(ReadError::Corrupt {
-            path,
-            position,
-            what,
-        }) => {
-            let name = |part: Option<&std::ffi::OsStr>| {
-                part.unwrap_or_default().to_string_lossy().into_owned()
-            };
-            let directory = name(path.parent().and_then(std::path::Path::file_name));
-            let damage = Damage::Corrupt {
-                directory,
-                file: name(path.file_name()),
-                position,
-                what,
-            };
-            ctx.services
-                .partitions
-                .send(Request::Corrupt(partition, damage));
+        Err(error @ ReadError::Corrupt { .. }) => {
+            if let Some(damage) = Damage::of_read(&error) {
+                ctx.services
+                    .partitions
+                    .send(Request::Corrupt(partition, damage));
+            }
             Err(ErrorCode::CORRUPT_MESSAGE)
         }
         Err(error @ ReadError::Io { .. }) => {
@@ -316,9 +304,7 @@ fn add_endpoint(
     if endpoints.iter().any(|endpoint| endpoint.node_id == leader) {
         return;
     }
-    let broker = image.alive_broker(leader);
-    let endpoint = broker.and_then(|broker| broker.endpoint(&ctx.connection.listener));
-    if let (Some(broker), Some(endpoint)) = (broker, endpoint) {
+    if let Some((broker, endpoint)) = reachable(image, leader, &ctx.connection.listener) {
         endpoints.push(NodeEndpoint {
             node_id: leader,
             host: endpoint.host.clone(),

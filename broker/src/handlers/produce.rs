@@ -15,7 +15,7 @@ use ottla_protocol::messages::produce_response::{
 use ottla_protocol::records::{BatchView, ValidateError, validate};
 use ottla_protocol::{ErrorCode, Records, Str};
 
-use super::topic_lookup::{error_code, led_by, wants_leader_hint};
+use super::topic_lookup::{error_code, led_by, reachable, wants_leader_hint};
 use crate::auth::{Operation, Resource};
 use crate::partition::{Append, AppendEntry, Appended, PartitionError, PartitionId, Request};
 use crate::server::RequestContext;
@@ -298,11 +298,10 @@ fn add_endpoint(
     leader: i32,
     endpoints: &mut Vec<NodeEndpoint>,
 ) {
-    let known = endpoints.iter().any(|endpoint| endpoint.node_id == leader);
-    let broker = image.alive_broker(leader);
-    if let (false, Some(broker)) = (known, broker)
-        && let Some(endpoint) = broker.endpoint(&ctx.connection.listener)
-    {
+    if endpoints.iter().any(|endpoint| endpoint.node_id == leader) {
+        return;
+    }
+    if let Some((broker, endpoint)) = reachable(image, leader, &ctx.connection.listener) {
         endpoints.push(NodeEndpoint {
             node_id: leader,
             host: endpoint.host.clone(),

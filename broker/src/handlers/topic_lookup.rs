@@ -3,7 +3,7 @@
 //!
 //! Not here: authorisation, which each handler asks before it looks anything up.
 
-use ottla_broker_metadata::Topic;
+use ottla_broker_metadata::{BrokerRegistration, Endpoint, Image, Topic};
 use ottla_broker_storage::AppendError;
 use ottla_broker_storage::producers::ProducerError;
 use ottla_protocol::ErrorCode;
@@ -23,6 +23,16 @@ pub fn led_by(node_id: i32, topic: &Topic, index: i32) -> Result<PartitionId, Er
         topic: topic.id,
         index,
     })
+}
+
+/// A broker that clients of `listener` can reach, and where.
+pub fn reachable<'a>(
+    image: &'a Image,
+    broker: i32,
+    listener: &str,
+) -> Option<(&'a BrokerRegistration, &'a Endpoint)> {
+    let broker = image.alive_broker(broker)?;
+    Some((broker, broker.endpoint(listener)?))
 }
 
 /// Whether an error tells the client to look for another leader, so that a hint saves it a Metadata

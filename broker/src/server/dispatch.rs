@@ -9,9 +9,8 @@
 use std::future::Future;
 use std::rc::Rc;
 
-use bytes::{Buf, Bytes};
-use ottla_protocol::header::RequestHeader;
-use ottla_protocol::{ApiKey, DecodeError, EncodeError, Frame, Message, Reader, Request, frame};
+use bytes::Bytes;
+use ottla_protocol::{ApiKey, DecodeError, EncodeError, Frame, Reader, Request, frame};
 
 use super::{ConnectionInfo, ListenerKind, RequestContext, Services};
 use crate::auth::Principal;
@@ -216,24 +215,15 @@ pub fn start(
     info: &Rc<ConnectionInfo>,
     services: &Rc<Services>,
 ) -> Result<LocalFuture<'static, Answer>, DispatchError> {
-    let (key, version) = key_and_version(&frame)?;
+    let (key, version, correlation_id) = frame::request_prefix(&frame)?;
     let row = table(info.listener_kind)
         .iter()
         .find(|row| row.key as i16 == key)
         .ok_or(DispatchError::Unserved { key })?;
     if version < row.min || version > row.max {
-        return unsupported_version(frame, version, row, info.listener_kind);
+        return unsupported_version(correlation_id, version, row, info.listener_kind);
     }
-    let mut reader = Reader::new(frame);
-    let header = RequestHeader::decode(&mut reader, row.key.request_header_version(version))?;
-    let ctx = RequestContext {
-        services: Rc::clone(services),
-        connection: Rc::clone(info),
-        principal: info.principal.clone(),
-        version,
-        correlation_id: header.correlation_id,
-        client_id: header.client_id,
-    };
+    let (ctx, reader) = opened(frame, row, version, info, services, info.principal.clone())?;
     match info.listener_kind {
         ListenerKind::Broker => start_on_broker(row.key, ctx, reader),
         ListenerKind::Controller => start_on_controller(row.key, ctx, reader),
@@ -247,7 +237,7 @@ pub fn start_forwarded(
     principal: Principal,
     outer: &RequestContext,
 ) -> Result<LocalFuture<'static, Answer>, DispatchError> {
-    let (key, version) = key_and_version(&data)?;
+    let (key, version, _) = frame::request_prefix(&data)?;
     let is_forwardable = |row: &&Served| row.key as i16 == key && FORWARDABLE.contains(&row.key);
     let row = CONTROLLER_APIS
         .iter()
@@ -261,39 +251,48 @@ pub fn start_forwarded(
             max: row.max,
         });
     }
-    let mut reader = Reader::new(data);
-    let header = RequestHeader::decode(&mut reader, row.key.request_header_version(version))?;
+    let (ctx, reader) = opened(
+        data,
+        row,
+        version,
+        &outer.connection,
+        &outer.services,
+        principal,
+    )?;
+    start_on_controller(row.key, ctx, reader)
+}
+
+/// The request's context, and a reader that stands at its body.
+fn opened(
+    frame: Bytes,
+    row: &Served,
+    version: i16,
+    connection: &Rc<ConnectionInfo>,
+    services: &Rc<Services>,
+    principal: Principal,
+) -> Result<(RequestContext, Reader), DispatchError> {
+    let mut reader = Reader::new(frame);
+    let header = frame::decode_request_header(&mut reader, row.key, version)?;
     let ctx = RequestContext {
-        services: Rc::clone(&outer.services),
-        connection: Rc::clone(&outer.connection),
+        services: Rc::clone(services),
+        connection: Rc::clone(connection),
         principal,
         version,
         correlation_id: header.correlation_id,
         client_id: header.client_id,
     };
-    start_on_controller(row.key, ctx, reader)
-}
-
-fn key_and_version(frame: &Bytes) -> Result<(i16, i16), DispatchError> {
-    let mut head = frame.clone();
-    if head.len() < 4 {
-        return Err(DispatchError::Decode(DecodeError::Truncated {
-            needed: 4,
-            remaining: head.len(),
-        }));
-    }
-    Ok((head.get_i16(), head.get_i16()))
+    Ok((ctx, reader))
 }
 
 /// ApiVersions of a version that we do not know is answered in version 0 with our ranges, so that a
 /// newer client can come down (KIP-511); everything else cannot be answered.
 fn unsupported_version(
-    frame: Bytes,
+    correlation_id: i32,
     version: i16,
     row: &Served,
     kind: ListenerKind,
 ) -> Result<LocalFuture<'static, Answer>, DispatchError> {
-    if row.key != ApiKey::ApiVersions || frame.len() < 8 {
+    if row.key != ApiKey::ApiVersions {
         return Err(DispatchError::UnsupportedVersion {
             name: row.key.name(),
             version,
@@ -301,7 +300,6 @@ fn unsupported_version(
             max: row.max,
         });
     }
-    let correlation_id = frame.slice(4..8).get_i32();
     let response = api_versions::unsupported_version(kind);
     let frame = frame::encode_response(ApiKey::ApiVersions, 0, correlation_id, &response);
     Ok(Box::pin(

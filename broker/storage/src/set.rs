@@ -362,6 +362,3 @@ impl LogSet {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
