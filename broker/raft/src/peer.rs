@@ -1,5 +1,6 @@
 //! Messages between voters: Vote, BeginQuorumEpoch, EndQuorumEpoch, always for the one partition there is.
-//! Not here: what they do (election.rs), and Fetch, which the shell sends and answers.
+//! The generated messages have the same fields under different types, so what is common to them is said by
+//! macros. Not here: what they do (election.rs), and Fetch, which the shell sends and answers.
 
 use ottla_protocol::messages::begin_quorum_epoch_request as begin;
 use ottla_protocol::messages::begin_quorum_epoch_response as begun;
@@ -164,17 +165,40 @@ pub(crate) fn end_request(cluster_id: &Str, told: &Told) -> PeerRequest {
     })
 }
 
+/// The one partition of a request; leaves the function with `None` if it names another than there is.
+macro_rules! only_partition {
+    ($request:expr) => {{
+        let [topic] = $request.topics.as_slice() else {
+            return None;
+        };
+        let [partition] = topic.partitions.as_slice() else {
+            return None;
+        };
+        if topic.topic_name != *TOPIC || partition.partition_index != 0 {
+            return None;
+        }
+        partition
+    }};
+}
+
+/// Where the leader listens, as a request tells it.
+macro_rules! leader_endpoints {
+    ($request:expr) => {
+        $request
+            .leader_endpoints
+            .iter()
+            .map(|endpoint| VoterEndpoint {
+                name: endpoint.name.detached(),
+                host: endpoint.host.detached(),
+                port: endpoint.port,
+            })
+            .collect()
+    };
+}
+
 /// Reads a Vote; `None` if it names another partition than the one there is.
 pub(crate) fn read_vote(request: &vote::VoteRequest) -> Option<(Addressee, Ballot)> {
-    let [topic] = request.topics.as_slice() else {
-        return None;
-    };
-    let [partition] = topic.partitions.as_slice() else {
-        return None;
-    };
-    if topic.topic_name != *TOPIC || partition.partition_index != 0 {
-        return None;
-    }
+    let partition = only_partition!(request);
     let ballot = Ballot {
         candidate: ReplicaKey {
             id: partition.replica_id,
@@ -197,27 +221,11 @@ pub(crate) fn read_vote(request: &vote::VoteRequest) -> Option<(Addressee, Ballo
 
 /// Reads a BeginQuorumEpoch; `None` as in [`read_vote`].
 pub(crate) fn read_begin(request: &begin::BeginQuorumEpochRequest) -> Option<(Addressee, Told)> {
-    let [topic] = request.topics.as_slice() else {
-        return None;
-    };
-    let [partition] = topic.partitions.as_slice() else {
-        return None;
-    };
-    if topic.topic_name != *TOPIC || partition.partition_index != 0 {
-        return None;
-    }
-    let endpoints = request
-        .leader_endpoints
-        .iter()
-        .map(|endpoint| VoterEndpoint {
-            name: endpoint.name.detached(),
-            host: endpoint.host.detached(),
-            port: endpoint.port,
-        });
+    let partition = only_partition!(request);
     let told = Told {
         leader_id: partition.leader_id,
         epoch: partition.leader_epoch,
-        endpoints: endpoints.collect(),
+        endpoints: leader_endpoints!(request),
         candidates: Vec::new(),
     };
     Some((
@@ -232,23 +240,7 @@ pub(crate) fn read_begin(request: &begin::BeginQuorumEpochRequest) -> Option<(Ad
 
 /// Reads an EndQuorumEpoch; `None` as in [`read_vote`]. It is meant for whoever gets it.
 pub(crate) fn read_end(request: &end::EndQuorumEpochRequest) -> Option<(Addressee, Told)> {
-    let [topic] = request.topics.as_slice() else {
-        return None;
-    };
-    let [partition] = topic.partitions.as_slice() else {
-        return None;
-    };
-    if topic.topic_name != *TOPIC || partition.partition_index != 0 {
-        return None;
-    }
-    let endpoints = request
-        .leader_endpoints
-        .iter()
-        .map(|endpoint| VoterEndpoint {
-            name: endpoint.name.detached(),
-            host: endpoint.host.detached(),
-            port: endpoint.port,
-        });
+    let partition = only_partition!(request);
     // Version 0 knows ids only.
     let candidates = if partition.preferred_candidates.is_empty() {
         partition
@@ -271,7 +263,7 @@ pub(crate) fn read_end(request: &end::EndQuorumEpochRequest) -> Option<(Addresse
     let told = Told {
         leader_id: partition.leader_id,
         epoch: partition.leader_epoch,
-        endpoints: endpoints.collect(),
+        endpoints: leader_endpoints!(request),
         candidates,
     };
     Some((addressee(request.cluster_id.as_ref(), -1, Uuid::ZERO), told))
@@ -290,81 +282,43 @@ pub(crate) fn respond(request: &PeerRequest, version: i16, answer: Answer) -> Pe
         error: error_code,
         leader_id,
         epoch: leader_epoch,
-        is_granted,
+        is_granted: vote_granted,
         leader_at,
     } = answer;
     let leader_at = leader_at.filter(|_| version >= 1);
+    macro_rules! respond {
+        ($kind:ident($messages:ident::$response:ident) $(, $only_here:ident)?) => {{
+            let partition = $messages::PartitionData {
+                error_code,
+                leader_id,
+                leader_epoch,
+                $($only_here,)?
+                ..Default::default()
+            };
+            let endpoint = |(host, port)| $messages::NodeEndpoint {
+                node_id: leader_id,
+                host,
+                port,
+                ..Default::default()
+            };
+            PeerResponse::$kind($messages::$response {
+                topics: vec![$messages::TopicData {
+                    topic_name: TOPIC.into(),
+                    partitions: vec![partition],
+                    ..Default::default()
+                }],
+                node_endpoints: leader_at.map(endpoint).into_iter().collect(),
+                ..Default::default()
+            })
+        }};
+    }
     match request {
-        PeerRequest::Vote(_) => {
-            let vote_granted = is_granted;
-            let partition = voted::PartitionData {
-                error_code,
-                leader_id,
-                leader_epoch,
-                vote_granted,
-                ..Default::default()
-            };
-            let endpoint = |(host, port)| voted::NodeEndpoint {
-                node_id: leader_id,
-                host,
-                port,
-                ..Default::default()
-            };
-            PeerResponse::Vote(voted::VoteResponse {
-                topics: vec![voted::TopicData {
-                    topic_name: TOPIC.into(),
-                    partitions: vec![partition],
-                    ..Default::default()
-                }],
-                node_endpoints: leader_at.map(endpoint).into_iter().collect(),
-                ..Default::default()
-            })
-        }
+        PeerRequest::Vote(_) => respond!(Vote(voted::VoteResponse), vote_granted),
         PeerRequest::BeginQuorumEpoch(_) => {
-            let partition = begun::PartitionData {
-                error_code,
-                leader_id,
-                leader_epoch,
-                ..Default::default()
-            };
-            let endpoint = |(host, port)| begun::NodeEndpoint {
-                node_id: leader_id,
-                host,
-                port,
-                ..Default::default()
-            };
-            PeerResponse::BeginQuorumEpoch(begun::BeginQuorumEpochResponse {
-                topics: vec![begun::TopicData {
-                    topic_name: TOPIC.into(),
-                    partitions: vec![partition],
-                    ..Default::default()
-                }],
-                node_endpoints: leader_at.map(endpoint).into_iter().collect(),
-                ..Default::default()
-            })
+            respond!(BeginQuorumEpoch(begun::BeginQuorumEpochResponse))
         }
         PeerRequest::EndQuorumEpoch(_) => {
-            let partition = ended::PartitionData {
-                error_code,
-                leader_id,
-                leader_epoch,
-                ..Default::default()
-            };
-            let endpoint = |(host, port)| ended::NodeEndpoint {
-                node_id: leader_id,
-                host,
-                port,
-                ..Default::default()
-            };
-            PeerResponse::EndQuorumEpoch(ended::EndQuorumEpochResponse {
-                topics: vec![ended::TopicData {
-                    topic_name: TOPIC.into(),
-                    partitions: vec![partition],
-                    ..Default::default()
-                }],
-                node_endpoints: leader_at.map(endpoint).into_iter().collect(),
-                ..Default::default()
-            })
+            respond!(EndQuorumEpoch(ended::EndQuorumEpochResponse))
         }
     }
 }
