@@ -3,13 +3,24 @@
 //! controlled way, and is fenced when it dies.
 //! Method: one Ottla node (broker and controller) and one JVM node that is only a broker; topics spread
 //! over both are filled and read through the JVM tools; the JVM node's copy of the metadata log is
-//! compared with ours byte by byte.
+//! compared with ours byte by byte. Requests that brokers pass on are sent to each broker by hand.
 //! Needs: jvm.
 
 use anyhow::{Context, Result, ensure};
 use ottla_e2e::{
-    Cluster, JAVA_OPTIONS, OttlaBroker, Running, answers, free_ports, kafka_classpath, until,
+    Cluster, JAVA_OPTIONS, OttlaBroker, Running, Wire, answers, free_ports, kafka_classpath, until,
 };
+use ottla_protocol::messages::add_raft_voter_request::AddRaftVoterRequest;
+use ottla_protocol::messages::alter_client_quotas_request::AlterClientQuotasRequest;
+use ottla_protocol::messages::alter_partition_reassignments_request::AlterPartitionReassignmentsRequest;
+use ottla_protocol::messages::alter_user_scram_credentials_request::AlterUserScramCredentialsRequest;
+use ottla_protocol::messages::api_versions_request::ApiVersionsRequest;
+use ottla_protocol::messages::create_acls_request::CreateAclsRequest;
+use ottla_protocol::messages::delete_acls_request::DeleteAclsRequest;
+use ottla_protocol::messages::elect_leaders_request::ElectLeadersRequest;
+use ottla_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsRequest;
+use ottla_protocol::messages::remove_raft_voter_request::RemoveRaftVoterRequest;
+use ottla_protocol::{ApiKey, ErrorCode, Request, frame};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -111,6 +122,49 @@ fn describe(bootstrap: &str) -> Result<String> {
     )
 }
 
+/// What TopicCommand asks a broker of its choice (API 46); each is asked here, before it has passed on
+/// anything, when a JVM broker does not know yet what its controller serves.
+fn nothing_is_reassigned(broker: &str) -> Result<()> {
+    let all = ListPartitionReassignmentsRequest {
+        timeout_ms: 10_000,
+        topics: None,
+        ..Default::default()
+    };
+    let response = Wire::connect(broker)?.ask(0, &all)?;
+    ensure!(
+        response.error_code == ErrorCode::NONE && response.topics.is_empty(),
+        "{broker}: {response:?}"
+    );
+    Ok(())
+}
+
+/// A request that our controller does not serve: a JVM broker that passes it on learns so, closes its
+/// client's connection, and no longer advertises the API. The client then knows that it is unsupported.
+fn is_known_to_be_unserved<R: Request>(jvm: &str, request: &R) -> Result<()> {
+    let version = *R::KEY.valid_versions().end();
+    let mut wire = Wire::connect(jvm)?;
+    let asked = frame::encode_request(R::KEY, version, 1, Some("wire".into()), request)?;
+    wire.send_raw(&asked.into_bytes())?;
+    let answer = wire.receive()?;
+    ensure!(answer.is_none(), "{}: {answer:?}", R::KEY.name());
+    let advertised = Wire::connect(jvm)?.ask(
+        3,
+        &ApiVersionsRequest {
+            client_software_name: "wire".into(),
+            client_software_version: "1".into(),
+            ..Default::default()
+        },
+    )?;
+    let keys: Vec<i16> = advertised.api_keys.iter().map(|api| api.api_key).collect();
+    ensure!(
+        !keys.contains(&(R::KEY as i16))
+            && keys.contains(&(ApiKey::ListPartitionReassignments as i16)),
+        "{}: {keys:?}",
+        R::KEY.name()
+    );
+    Ok(())
+}
+
 #[test]
 fn a_jvm_broker_lives_under_our_controller() -> Result<()> {
     let mut ottla = OttlaBroker::new(&[
@@ -141,6 +195,22 @@ fn a_jvm_broker_lives_under_our_controller() -> Result<()> {
     let broker = JvmBroker::new(dir.path(), &cluster_id, &controller)?;
     let mut running = broker.start()?;
     let bootstrap = ottla.bootstrap();
+    nothing_is_reassigned(&broker.address)?;
+    nothing_is_reassigned(&bootstrap)?;
+    is_known_to_be_unserved(&broker.address, &ElectLeadersRequest::default())?;
+    is_known_to_be_unserved(
+        &broker.address,
+        &AlterPartitionReassignmentsRequest::default(),
+    )?;
+    is_known_to_be_unserved(&broker.address, &AlterClientQuotasRequest::default())?;
+    is_known_to_be_unserved(
+        &broker.address,
+        &AlterUserScramCredentialsRequest::default(),
+    )?;
+    is_known_to_be_unserved(&broker.address, &CreateAclsRequest::default())?;
+    is_known_to_be_unserved(&broker.address, &DeleteAclsRequest::default())?;
+    is_known_to_be_unserved(&broker.address, &AddRaftVoterRequest::default())?;
+    is_known_to_be_unserved(&broker.address, &RemoveRaftVoterRequest::default())?;
     tool(
         "org.apache.kafka.tools.TopicCommand",
         &[

@@ -224,6 +224,10 @@ impl Active {
                 let decision = self.controller.allocate_producer_ids(&request);
                 self.settle(&request, decision, reply);
             }
+            Command::ListPartitionReassignments(_, request, reply) => {
+                let response = self.controller.list_partition_reassignments(&request);
+                self.settle(&request, Decision::nothing(response), reply);
+            }
             Command::DescribeQuorum(caller, request, reply) => {
                 let response = self.describe_quorum(&request, caller.version);
                 // The asker may have gone.

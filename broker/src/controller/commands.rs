@@ -28,6 +28,8 @@ use ottla_protocol::messages::incremental_alter_configs_request::IncrementalAlte
 use ottla_protocol::messages::incremental_alter_configs_response::{
     self, IncrementalAlterConfigsResponse,
 };
+use ottla_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsRequest;
+use ottla_protocol::messages::list_partition_reassignments_response::ListPartitionReassignmentsResponse;
 use ottla_protocol::messages::unregister_broker_request::UnregisterBrokerRequest;
 use ottla_protocol::messages::unregister_broker_response::UnregisterBrokerResponse;
 use ottla_protocol::messages::update_features_request::UpdateFeaturesRequest;
@@ -102,6 +104,12 @@ pub enum Command {
         Caller,
         UnregisterBrokerRequest,
         oneshot::Sender<UnregisterBrokerResponse>,
+    ),
+    /// Lists partitions on their way to other replicas.
+    ListPartitionReassignments(
+        Caller,
+        ListPartitionReassignmentsRequest,
+        oneshot::Sender<ListPartitionReassignmentsResponse>,
     ),
     /// Describes voters and observers.
     DescribeQuorum(
@@ -204,6 +212,9 @@ forwarded! {
     };
     UnregisterBrokerRequest as UnregisterBroker: UnregisterBrokerResponse { _request, error_code =>
         UnregisterBrokerResponse { error_code, ..Default::default() }
+    };
+    ListPartitionReassignmentsRequest as ListPartitionReassignments: ListPartitionReassignmentsResponse { _request, error_code =>
+        ListPartitionReassignmentsResponse { error_code, ..Default::default() }
     };
     DescribeQuorumRequest as DescribeQuorum: DescribeQuorumResponse { _request, error_code =>
         DescribeQuorumResponse { error_code, ..Default::default() }

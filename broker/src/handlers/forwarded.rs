@@ -2,7 +2,8 @@
 //! in an Envelope. The rules are in `broker/metadata`.
 //!
 //! Versions: CreateTopics 2–7 · DeleteTopics 1–6 · CreatePartitions 0–3 · AlterConfigs 0–2 ·
-//! IncrementalAlterConfigs 0–1 · UpdateFeatures 0–2 · UnregisterBroker 0 · DescribeQuorum 0–2.
+//! IncrementalAlterConfigs 0–1 · UpdateFeatures 0–2 · UnregisterBroker 0 · ListPartitionReassignments 0 ·
+//! DescribeQuorum 0–2.
 
 use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::alter_configs_request::AlterConfigsRequest;
@@ -17,6 +18,8 @@ use ottla_protocol::messages::describe_quorum_request::DescribeQuorumRequest;
 use ottla_protocol::messages::describe_quorum_response::DescribeQuorumResponse;
 use ottla_protocol::messages::incremental_alter_configs_request::IncrementalAlterConfigsRequest;
 use ottla_protocol::messages::incremental_alter_configs_response::IncrementalAlterConfigsResponse;
+use ottla_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsRequest;
+use ottla_protocol::messages::list_partition_reassignments_response::ListPartitionReassignmentsResponse;
 use ottla_protocol::messages::unregister_broker_request::UnregisterBrokerRequest;
 use ottla_protocol::messages::unregister_broker_response::UnregisterBrokerResponse;
 use ottla_protocol::messages::update_features_request::UpdateFeaturesRequest;
@@ -81,6 +84,14 @@ pub async fn unregister_broker(
     request: UnregisterBrokerRequest,
 ) -> UnregisterBrokerResponse {
     decide(ctx, Operation::Alter, request).await
+}
+
+/// ListPartitionReassignments (KIP-455).
+pub async fn list_partition_reassignments(
+    ctx: RequestContext,
+    request: ListPartitionReassignmentsRequest,
+) -> ListPartitionReassignmentsResponse {
+    decide(ctx, Operation::Describe, request).await
 }
 
 /// DescribeQuorum. Version notes: v1 fetch times · v2 directory ids and listeners (KIP-853).

@@ -29,7 +29,7 @@ use crate::controller::{
 };
 use crate::partition::{Fetch, FetchWant, FetchedData, ReadLimit, Request};
 use crate::server::RequestContext;
-use crate::server::dispatch::{self, Answer};
+use crate::server::dispatch::{self, Answer, Forwarding};
 
 /// First version that names topics by id.
 const TOPIC_IDS_SINCE: i16 = 13;
@@ -232,7 +232,8 @@ fn leader_endpoint(ctx: &RequestContext, leader_id: i32) -> Vec<NodeEndpoint> {
 
 /// Envelope, version 0: a client's request that a broker passes on, with the client's principal.
 ///
-/// Behaviour: only requests that the controller decides upon may be inside.
+/// Behaviour: only requests that the controller decides upon may be inside. The outer error is for the
+/// broker; UNSUPPORTED_VERSION is the one that it passes on, by closing its client's connection.
 pub async fn envelope(ctx: RequestContext, request: EnvelopeRequest) -> EnvelopeResponse {
     let refused = |error_code| EnvelopeResponse {
         error_code,
@@ -245,6 +246,9 @@ pub async fn envelope(ctx: RequestContext, request: EnvelopeRequest) -> Envelope
     {
         return refused(ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
     }
+    if !matches!(request.client_host_address.len(), 4 | 16) {
+        return refused(ErrorCode::INVALID_REQUEST);
+    }
     let Ok(principal) = decode_principal(request.request_principal.unwrap_or_default()) else {
         return refused(ErrorCode::PRINCIPAL_DESERIALIZATION_FAILURE);
     };
@@ -253,7 +257,10 @@ pub async fn envelope(ctx: RequestContext, request: EnvelopeRequest) -> Envelope
         Ok(answer) => answer.await,
         Err(error) => {
             tracing::warn!(peer = %ctx.connection.peer, %error, "an Envelope holds what cannot be forwarded");
-            return refused(ErrorCode::INVALID_REQUEST);
+            return refused(match error {
+                Forwarding::NotForwardable(_) => ErrorCode::INVALID_REQUEST,
+                Forwarding::Unsupported(_) => ErrorCode::UNSUPPORTED_VERSION,
+            });
         }
     };
     match answer {

@@ -150,6 +150,7 @@ served! {
     CreatePartitions 0..=3 Exclusive => forwarded::create_partitions;
     DeleteGroups 0..=2 Exclusive => groups::delete_groups;
     IncrementalAlterConfigs 0..=1 Exclusive => forwarded::incremental_alter_configs;
+    ListPartitionReassignments 0..=0 Exclusive => forwarded::list_partition_reassignments;
     OffsetDelete 0..=0 Exclusive => groups::offset_delete;
     DescribeQuorum 0..=2 Exclusive => forwarded::describe_quorum;
     UpdateFeatures 0..=2 Exclusive => forwarded::update_features;
@@ -168,6 +169,7 @@ served! {
     AlterConfigs 0..=2 Exclusive => forwarded::alter_configs;
     CreatePartitions 0..=3 Exclusive => forwarded::create_partitions;
     IncrementalAlterConfigs 0..=1 Exclusive => forwarded::incremental_alter_configs;
+    ListPartitionReassignments 0..=0 Exclusive => forwarded::list_partition_reassignments;
     DescribeQuorum 0..=2 Exclusive => forwarded::describe_quorum;
     UpdateFeatures 0..=2 Exclusive => forwarded::update_features;
     Envelope 0..=0 Exclusive => quorum::envelope;
@@ -178,16 +180,31 @@ served! {
     AllocateProducerIds 0..=0 Exclusive => quorum::allocate_producer_ids;
 }
 
-/// What brokers pass on for clients; nothing else may be in an Envelope.
+/// What Apache Kafka's brokers pass on to their controller. It is Kafka's list and not that of what we
+/// serve: a JVM broker that passes on what we do not serve (it knows our versions only once it has
+/// talked to us) is told so in a way that it can tell its client, see `Forwarding`.
 const FORWARDABLE: &[ApiKey] = &[
     ApiKey::CreateTopics,
     ApiKey::DeleteTopics,
+    ApiKey::CreateAcls,
+    ApiKey::DeleteAcls,
     ApiKey::AlterConfigs,
     ApiKey::CreatePartitions,
+    ApiKey::CreateDelegationToken,
+    ApiKey::RenewDelegationToken,
+    ApiKey::ExpireDelegationToken,
+    ApiKey::ElectLeaders,
     ApiKey::IncrementalAlterConfigs,
+    ApiKey::AlterPartitionReassignments,
+    ApiKey::ListPartitionReassignments,
+    ApiKey::AlterClientQuotas,
+    ApiKey::AlterUserScramCredentials,
     ApiKey::DescribeQuorum,
     ApiKey::UpdateFeatures,
     ApiKey::UnregisterBroker,
+    ApiKey::AllocateProducerIds,
+    ApiKey::AddRaftVoter,
+    ApiKey::RemoveRaftVoter,
 ];
 
 /// The table of a listener.
@@ -230,27 +247,27 @@ pub fn start(
     }
 }
 
-/// Starts a request that came in an Envelope, on behalf of `principal`. Errors: it is not one that the
-/// controller decides upon.
+/// Why a request that came in an Envelope is not started.
+#[derive(Debug, thiserror::Error)]
+pub enum Forwarding {
+    /// Never to be passed on, whatever the controller serves. Kafka: INVALID_REQUEST.
+    #[error("{} is not passed on to controllers", .0.name())]
+    NotForwardable(ApiKey),
+    /// A key or version that this controller does not serve, or bytes that are no such request. Kafka:
+    /// UNSUPPORTED_VERSION, on which a JVM broker closes its client's connection, so that the client asks
+    /// again which versions there are; those are then limited to ours.
+    #[error(transparent)]
+    Unsupported(#[from] DispatchError),
+}
+
+/// Starts a request that came in an Envelope, on behalf of `principal`.
 pub fn start_forwarded(
     data: Bytes,
     principal: Principal,
     outer: &RequestContext,
-) -> Result<LocalFuture<'static, Answer>, DispatchError> {
-    let (key, version, _) = frame::request_prefix(&data)?;
-    let is_forwardable = |row: &&Served| row.key as i16 == key && FORWARDABLE.contains(&row.key);
-    let row = CONTROLLER_APIS
-        .iter()
-        .find(is_forwardable)
-        .ok_or(DispatchError::Unserved { key })?;
-    if version < row.min || version > row.max {
-        return Err(DispatchError::UnsupportedVersion {
-            name: row.key.name(),
-            version,
-            min: row.min,
-            max: row.max,
-        });
-    }
+) -> Result<LocalFuture<'static, Answer>, Forwarding> {
+    let row = forwarded_row(&data)?;
+    let (_, version, _) = frame::request_prefix(&data).map_err(DispatchError::from)?;
     let (ctx, reader) = opened(
         data,
         row,
@@ -259,7 +276,28 @@ pub fn start_forwarded(
         &outer.services,
         principal,
     )?;
-    start_on_controller(row.key, ctx, reader)
+    Ok(start_on_controller(row.key, ctx, reader)?)
+}
+
+/// The row that serves the request in an Envelope.
+fn forwarded_row(data: &Bytes) -> Result<&'static Served, Forwarding> {
+    let (key, version, _) = frame::request_prefix(data).map_err(DispatchError::from)?;
+    if let Some(known) = ApiKey::from_i16(key).filter(|known| !FORWARDABLE.contains(known)) {
+        return Err(Forwarding::NotForwardable(known));
+    }
+    let row = CONTROLLER_APIS
+        .iter()
+        .find(|row| row.key as i16 == key)
+        .ok_or(DispatchError::Unserved { key })?;
+    if version < row.min || version > row.max {
+        return Err(Forwarding::Unsupported(DispatchError::UnsupportedVersion {
+            name: row.key.name(),
+            version,
+            min: row.min,
+            max: row.max,
+        }));
+    }
+    Ok(row)
 }
 
 /// The request's context, and a reader that stands at its body.
@@ -342,5 +380,53 @@ fn encoded(key: ApiKey, version: i16, frame: Result<Frame, EncodeError>) -> Answ
             tracing::error!(api = key.name(), version, %error, "response cannot be encoded; closing the connection");
             Answer::Close
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefix(key: i16, version: i16) -> Bytes {
+        let mut bytes = [key.to_be_bytes(), version.to_be_bytes()].concat();
+        bytes.extend([0; 4]);
+        Bytes::from(bytes)
+    }
+
+    /// What an Envelope comes to, per key of Kafka's list and beyond it.
+    #[test]
+    fn an_envelope_tells_what_may_never_be_in_it_from_what_is_not_served() {
+        for key in FORWARDABLE {
+            let versions = key.valid_versions();
+            let served = CONTROLLER_APIS.iter().find(|row| row.key == *key);
+            let row = forwarded_row(&prefix(*key as i16, *versions.end()));
+            match served {
+                Some(served) => assert_eq!(row.expect(key.name()).max, served.max),
+                None => assert!(
+                    matches!(row, Err(Forwarding::Unsupported(_))),
+                    "{}",
+                    key.name()
+                ),
+            }
+            let newer = forwarded_row(&prefix(*key as i16, versions.end() + 1));
+            assert!(matches!(newer, Err(Forwarding::Unsupported(_))));
+        }
+        for (key, is_unsupported) in [
+            (ApiKey::Fetch as i16, false),
+            (ApiKey::BrokerHeartbeat as i16, false),
+            (ApiKey::Envelope as i16, false),
+            // Nobody's key: a newer broker may know it.
+            (999, true),
+        ] {
+            let refused = forwarded_row(&prefix(key, 0)).expect_err("it is not to be passed on");
+            assert_eq!(
+                matches!(refused, Forwarding::Unsupported(_)),
+                is_unsupported
+            );
+        }
+        assert!(matches!(
+            forwarded_row(&Bytes::from_static(&[0, 46])),
+            Err(Forwarding::Unsupported(DispatchError::Decode(_)))
+        ));
     }
 }

@@ -1,5 +1,5 @@
 //! What the active controller must find without visiting every partition: who is in whose ISR, which
-//! partitions lack a leader or a preferred leader, which names collide, who owns a log directory.
+//! partitions lack a leader or a preferred leader or are being reassigned, which names collide, who owns a log directory.
 //! Derived from the image, built when a controller becomes active and kept in step by `replay`.
 //!
 //! Invariant: equal to `Index::of(image)` of the working image after every record.
@@ -21,6 +21,8 @@ pub(crate) struct Index {
     pub(crate) leaderless: PartitionSet,
     /// Partitions whose leader is not their first replica.
     pub(crate) unpreferred: PartitionSet,
+    /// Partitions on their way to other replicas.
+    pub(crate) reassigning: PartitionSet,
     /// Topics by their name with '.' turned into '_', where that differs from the name or contains '_'.
     colliding: BTreeMap<String, BTreeSet<Str>>,
     /// Which broker registered a log directory.
@@ -168,6 +170,8 @@ impl Index {
             index,
             after.is_some_and(|p| !p.has_preferred_leader()),
         );
+        self.reassigning
+            .set(topic, index, after.is_some_and(|p| p.is_reassigning()));
         self.partition_count =
             self.partition_count + usize::from(after.is_some()) - usize::from(before.is_some());
     }

@@ -20,6 +20,7 @@ mod leadership;
 mod partitions;
 mod placement;
 mod producer_ids;
+mod reassignments;
 mod registration;
 mod sessions;
 mod topics;
@@ -52,7 +53,8 @@ pub struct Decision<R> {
 }
 
 impl<R> Decision<R> {
-    fn nothing(reply: R) -> Self {
+    /// Nothing changes; the reply waits only for the decisions that it may have seen.
+    pub fn nothing(reply: R) -> Self {
         Self {
             records: Vec::new(),
             atomic: true,

@@ -781,3 +781,55 @@ fn an_unfinished_transaction_is_aborted_by_the_next_controller() {
         "#]],
     );
 }
+
+#[test]
+fn only_partitions_on_their_way_are_listed_as_reassigned() {
+    check(
+        "quiet bootstrap
+         quiet start 1
+         quiet start 2
+         limit 2
+         quiet create still assign=1|2
+         quiet create moving assign=1|1|2
+         reassignments
+         reassign moving-1 replicas=1,2 adding=2 removing=1
+         reassign moving-2 replicas=2,1 adding=1
+         reassignments
+         reassignments moving:2,0,7 still:0 none:0
+         reassignments still:0,1
+         failover
+         reassignments moving:1
+         alter 1 moving-1 isr=1,2
+         reassignments
+         delete moving
+         reassignments",
+        expect![[r#"
+            > limit 2
+            > reassignments
+              []
+            > reassign moving-1 replicas=1,2 adding=2 removing=1
+              16: PartitionChange moving-1 replicas [1, 2] removing [1] adding [2] dirs [0, 0] v2
+            > reassign moving-2 replicas=2,1 adding=1
+              17: PartitionChange moving-2 replicas [2, 1] adding [1] dirs [0, 0] v2
+            > reassignments
+              ["moving-1 [1, 2] adding [2] removing [1]", "moving-2 [2, 1] adding [1] removing []"]
+            > reassignments moving:2,0,7 still:0 none:0
+              ["moving-2 [2, 1] adding [1] removing []"]
+            > reassignments still:0,1
+              []
+            > failover
+            > reassignments moving:1
+              ["moving-1 [1, 2] adding [2] removing [1]"]
+            > alter 1 moving-1 isr=1,2
+              18: PartitionChange moving-1 leader 2 isr [2] replicas [2] removing [] adding [] dirs [0] v2
+              NEW_LEADER_ELECTED isr [] leader 0/0 epoch 0
+            > reassignments
+              ["moving-2 [2, 1] adding [1] removing []"]
+            > delete moving
+              19: RemoveTopic moving v0
+              NONE
+            > reassignments
+              []
+        "#]],
+    );
+}

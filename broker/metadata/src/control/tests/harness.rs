@@ -21,9 +21,10 @@ use ottla_protocol::messages::create_topics_request as create;
 use ottla_protocol::messages::delete_topics_request as delete;
 use ottla_protocol::messages::elect_leaders_request as elect;
 use ottla_protocol::messages::incremental_alter_configs_request as set;
+use ottla_protocol::messages::list_partition_reassignments_request as list;
 use ottla_protocol::messages::unregister_broker_request::UnregisterBrokerRequest;
 use ottla_protocol::messages::update_features_request::{FeatureUpdateKey, UpdateFeaturesRequest};
-use ottla_protocol::metadata_records::MetadataRecord;
+use ottla_protocol::metadata_records::{MetadataRecord, PartitionChangeRecord};
 use ottla_protocol::{ErrorCode, Str, Uuid};
 use std::fmt::{Debug, Write};
 use std::sync::Arc;
@@ -205,6 +206,8 @@ impl Harness {
                 });
             }
             "alter" => self.alter(words),
+            "reassign" => self.reassign(words),
+            "reassignments" => self.reassignments(words),
             "dirs" => self.assign_dirs(words),
             "elect" => self.elect(words),
             "set" => self.set(words),
@@ -483,6 +486,60 @@ impl Harness {
                 dir.topics[0].partitions[0].error_code.to_string()
             })
         });
+    }
+
+    /// The record with which a controller of Apache Kafka starts a reassignment: ours only inherits them.
+    fn reassign(&mut self, words: &Words<'_>) {
+        let (topic_id, partition_id) = self.partition(words.0[0]);
+        let list = |key| words.value(key).map(ids);
+        let record = PartitionChangeRecord {
+            topic_id,
+            partition_id,
+            replicas: list("replicas"),
+            directories: list("replicas").map(|replicas| vec![Uuid([0; 16]); replicas.len()]),
+            adding_replicas: list("adding"),
+            removing_replicas: list("removing"),
+            ..Default::default()
+        };
+        self.append(Decision {
+            records: vec![VersionedRecord::new(record, 2)],
+            atomic: true,
+            reply: (),
+        });
+    }
+
+    /// `NAME:PARTITION,PARTITION` each; all without one.
+    fn reassignments(&mut self, words: &Words<'_>) {
+        let named = words.0.iter().map(|word| {
+            let (name, partitions) = word.split_once(':').unwrap();
+            list::ListPartitionReassignmentsTopics {
+                name: name.into(),
+                partition_indexes: ids(partitions),
+                ..Default::default()
+            }
+        });
+        let request = list::ListPartitionReassignmentsRequest {
+            topics: (!words.0.is_empty()).then(|| named.collect()),
+            ..Default::default()
+        };
+        let response = self.controller.list_partition_reassignments(&request);
+        let listed: Vec<String> = response
+            .topics
+            .iter()
+            .flat_map(|topic| {
+                topic.partitions.iter().map(|partition| {
+                    format!(
+                        "{}-{} {:?} adding {:?} removing {:?}",
+                        topic.name,
+                        partition.partition_index,
+                        partition.replicas,
+                        partition.adding_replicas,
+                        partition.removing_replicas
+                    )
+                })
+            })
+            .collect();
+        self.say(&listed);
     }
 
     fn elect(&mut self, words: &Words<'_>) {
