@@ -82,7 +82,13 @@ pub fn run(command: Command) -> Outcome {
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Dir {
     /// Folder of the clusters on this machine
-    #[arg(long, value_name = "DIR", default_value = ".ottla", env = "OTTLA_DIR")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = ".ottla",
+        env = "OTTLA_DIR",
+        value_parser = folder
+    )]
     pub dir: PathBuf,
 }
 
@@ -111,6 +117,15 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .parse()
         .map_err(|_| "expected a time such as 60s".to_owned())?;
     Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
+}
+
+/// A folder, which need not be there yet.
+pub fn folder(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.exists() && !path.is_dir() {
+        return Err("it is no directory; name a folder for clusters, there or not".to_owned());
+    }
+    Ok(path)
 }
 
 /// `name=value`.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::args::pair;
-use crate::failure::{Failure, NOT_FOUND, OTHER, Outcome};
+use crate::failure::{Failure, NOT_FOUND, OTHER, Outcome, USAGE};
 
 /// `ottla broker`
 #[derive(Debug, Args)]
@@ -26,9 +26,16 @@ pub struct BrokerArgs {
 pub fn run(args: &BrokerArgs) -> Outcome {
     crate::logging::begin("info");
     if !args.file.is_file() {
-        let cause = format!("there is no file {}", args.file.display());
-        return Err(Failure::new(NOT_FOUND, cause).next(
-            "A minimal one has node.id, process.roles, listeners, controller.listener.names, log.dirs; \
+        let (code, cause) = if args.file.is_dir() {
+            (USAGE, format!("{} is a directory", args.file.display()))
+        } else {
+            (
+                NOT_FOUND,
+                format!("there is no file {}", args.file.display()),
+            )
+        };
+        return Err(Failure::new(code, cause).next(
+            "A properties file is expected. A minimal one has node.id, process.roles, listeners, controller.listener.names, log.dirs; \
              `ottla up` writes such files by itself.",
         ));
     }

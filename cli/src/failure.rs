@@ -69,14 +69,18 @@ impl fmt::Display for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Failure {
-        let code = match error.kind() {
-            std::io::ErrorKind::NotFound => NOT_FOUND,
-            std::io::ErrorKind::PermissionDenied => DENIED,
-            std::io::ErrorKind::InvalidInput => USAGE,
-            std::io::ErrorKind::TimedOut => TIMEOUT,
-            _ => OTHER,
-        };
-        Failure::new(code, error.to_string())
+        Failure::new(io_code(&error), error.to_string())
+    }
+}
+
+fn io_code(error: &std::io::Error) -> u8 {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::NotFound => NOT_FOUND,
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => DENIED,
+        ErrorKind::InvalidInput | ErrorKind::IsADirectory | ErrorKind::NotADirectory => USAGE,
+        ErrorKind::TimedOut => TIMEOUT,
+        _ => OTHER,
     }
 }
 
@@ -85,9 +89,13 @@ impl From<LinkError> for Failure {
         let code = match &error {
             LinkError::None(_) => NOT_FOUND,
             LinkError::Start(_) | LinkError::Broke(_) => OTHER,
-            LinkError::Io(_) => OTHER,
+            LinkError::Folder { error, .. } | LinkError::Io(error) => io_code(error),
         };
-        Failure::new(code, error.to_string())
+        let failure = Failure::new(code, error.to_string());
+        match error {
+            LinkError::Folder { .. } => failure.next("--dir names another place for clusters."),
+            _ => failure,
+        }
     }
 }
 
@@ -102,6 +110,8 @@ impl From<ClientError> for Failure {
             },
             ClientError::NoBroker { .. } => Failure::new(code, error.to_string())
                 .next("Is the cluster up? `ottla status` tells, `ottla up FILE` starts one."),
+            ClientError::Address(_) => Failure::new(code, error.to_string())
+                .next("Write host and port, such as localhost:9092; several with commas between."),
             _ => Failure::new(code, error.to_string()),
         }
     }
@@ -115,6 +125,7 @@ pub fn told(refused: &Refused) -> String {
         "TOPIC_ALREADY_EXISTS" => "the topic exists already",
         "GROUP_ID_NOT_FOUND" => "there is no such group",
         "NON_EMPTY_GROUP" => "the group has members",
+        "KAFKA_STORAGE_ERROR" => "a broker's disk is full or has failed",
         "GROUP_SUBSCRIBED_TO_TOPIC" => "the group's members read the topic",
         "INVALID_TOPIC_EXCEPTION" => {
             "a topic's name has letters, digits, '.', '_' and '-', and at most 249 of them"
@@ -136,6 +147,9 @@ pub fn next_step(refused: &Refused) -> Option<String> {
             "`ottla topic describe NAME` shows it, `ottla topic alter NAME` changes it."
         }
         "GROUP_ID_NOT_FOUND" => "`ottla group list` shows what there is.",
+        "KAFKA_STORAGE_ERROR" => {
+            "The broker's log says which; on a full disk writes go on by themselves when there is room."
+        }
         "NON_EMPTY_GROUP" => "Stop its consumers first; `ottla group describe NAME` shows them.",
         _ => return None,
     };

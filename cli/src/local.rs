@@ -2,6 +2,7 @@
 
 mod declare;
 mod down;
+mod foresee;
 mod plan;
 mod status;
 mod supervise;

@@ -8,21 +8,26 @@
 mod cache;
 mod cluster;
 mod jvm;
+mod mount;
 mod ottla;
 mod ports;
 mod process;
 mod properties;
+mod records;
 mod tour;
+mod user;
 mod wait;
 mod wire;
 
 pub use cache::{build_folder, clients_classpath, kafka_classpath, node_modules, python};
 pub use cluster::{Cluster, all_kinds, answers};
 pub use jvm::{JAVA_OPTIONS, JvmKafka, java};
+pub use mount::Mount;
 pub use ottla::{OttlaBroker, OttlaUp, ottla_binary};
 pub use ports::free_ports;
 pub use process::{Running, tail_of};
 pub use properties::Properties;
 pub use tour::{Tour, TourStep, run_tour};
+pub use user::{Said, User, is_alive};
 pub use wait::until;
 pub use wire::Wire;

@@ -1,14 +1,11 @@
 //! Goal: a local cluster behaves as its user expects: up twice, a changed manifest, a refused one, a broker
-//! killed, status, down, purge. Method: the `ottla` command as a user types it, in an empty folder;
-//! conditions are polled with a deadline.
+//! killed, its supervisor killed, a port taken, status, down, purge. Method: the `ottla` command as a user
+//! types it, in an empty folder; conditions are polled with a deadline.
 
-use std::fs;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use ottla_e2e::{ottla_binary, until};
+use anyhow::{Result, ensure};
+use ottla_e2e::{User, free_ports, is_alive, until};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -39,94 +36,22 @@ spec:
   replicas: 1
 ";
 
-struct User {
-    folder: tempfile::TempDir,
-}
-
-impl User {
-    fn types(&self, arguments: &[&str]) -> Result<Output> {
-        let mut command = Command::new(ottla_binary()?);
-        command
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .stdin(Stdio::null());
-        command.output().context("ottla does not start")
-    }
-
-    fn writes(&self, manifest: &str) -> Result<()> {
-        Ok(fs::write(
-            self.folder.path().join("cluster.yaml"),
-            manifest,
-        )?)
-    }
-
-    fn brings_up(&self) -> Result<Output> {
-        self.types(&["up", "cluster.yaml", "--detach"])
-    }
-
-    fn status(&self) -> Result<serde_json::Value> {
-        let output = self.types(&["status", "-o", "json"])?;
-        ensure!(output.status.success(), "{}", said(&output));
-        Ok(serde_json::from_slice(&output.stdout)?)
-    }
-
-    fn reads_back(&self, count: &str) -> Result<String> {
-        let output = self.types(&["consume", "words", "--from-beginning", "--max", count])?;
-        ensure!(output.status.success(), "{}", said(&output));
-        Ok(String::from_utf8(output.stdout)?)
-    }
-}
-
-impl Drop for User {
-    fn drop(&mut self) {
-        // Whatever a failed test left running; what it says is of no interest any more.
-        let _ = self.types(&["down", "--purge"]);
-    }
-}
-
-fn said(output: &Output) -> String {
-    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    format!(
-        "{}\n{}{}",
-        output.status,
-        text(&output.stdout),
-        text(&output.stderr)
-    )
-}
-
 #[test]
 fn a_cluster_lives_on_a_laptop() -> Result<()> {
-    let user = User {
-        folder: tempfile::tempdir()?,
-    };
+    let user = User::new()?;
     user.writes(MANIFEST)?;
-    let up = user.brings_up()?;
-    ensure!(up.status.success(), "first up: {}", said(&up));
-    ensure!(is_ready(&user.status()?), "{}", user.status()?);
+    user.brings_up()?.well("first up")?;
+    ensure!(user.sees_ready()?);
+    user.types_with(&["produce", "words"], "one\ntwo\nthree\n")?
+        .well("produce")?;
+    user.brings_up()?.well("second up")?;
 
-    let mut producer = Command::new(ottla_binary()?)
-        .args(["produce", "words"])
-        .current_dir(user.folder.path())
-        .stdin(Stdio::piped())
-        .spawn()?;
-    std::io::Write::write_all(
-        &mut producer.stdin.take().context("standard input is piped")?,
-        b"one\ntwo\nthree\n",
-    )?;
-    ensure!(producer.wait()?.success(), "nothing can be produced");
-
-    let again = user.brings_up()?;
-    ensure!(again.status.success(), "second up: {}", said(&again));
-
-    let broker = broker_process(user.folder.path())?;
-    signal_kill(broker)?;
+    let broker = user.kills_broker()?;
     until("the killed broker to be replaced", LIMIT, || {
-        let other = broker_process(user.folder.path())
-            .ok()
-            .filter(|id| *id != broker);
-        Ok(other.filter(|_| user.status().is_ok_and(|status| is_ready(&status))))
+        let other = user.broker().ok().filter(|id| *id != broker);
+        Ok(other.filter(|_| user.sees_ready().is_ok_and(|ready| ready)))
     })?;
-    let mut lines: Vec<String> = user.reads_back("3")?.lines().map(str::to_owned).collect();
+    let mut lines = reads_back(&user)?;
     lines.sort();
     ensure!(
         lines == ["one", "three", "two"],
@@ -134,78 +59,97 @@ fn a_cluster_lives_on_a_laptop() -> Result<()> {
     );
 
     user.writes(&MANIFEST.replace("partitions: 3", "partitions: 5"))?;
-    let grown = user.brings_up()?;
-    ensure!(grown.status.success(), "grown: {}", said(&grown));
+    user.brings_up()?.well("grown")?;
     user.writes(&MANIFEST.replace("partitions: 3", "partitions: 2"))?;
-    let refused = user.brings_up()?;
-    ensure!(
-        refused.status.code() == Some(4),
-        "a decrease: {}",
-        said(&refused)
-    );
-    ensure!(
-        said(&refused).contains("cannot decrease"),
-        "{}",
-        said(&refused)
-    );
+    let decrease = user.brings_up()?.differs(4, &["cannot decrease"]);
+    ensure!(decrease.is_none(), "{decrease:?}");
     user.writes(&MANIFEST.replace("replicas: 1\n  storage", "replica: 1\n  storage"))?;
-    let typo = user.brings_up()?;
-    ensure!(
-        typo.status.code() == Some(2) && said(&typo).contains("did you mean"),
-        "a typo: {}",
-        said(&typo)
-    );
+    let typo = user.brings_up()?.differs(2, &["did you mean"]);
+    ensure!(typo.is_none(), "{typo:?}");
 
-    let down = user.types(&["down"])?;
-    ensure!(down.status.success(), "down: {}", said(&down));
+    user.types(&["down"])?.well("down")?;
     user.writes(&MANIFEST.replace("partitions: 3", "partitions: 5"))?;
-    let back = user.brings_up()?;
-    ensure!(back.status.success(), "up on kept data: {}", said(&back));
+    user.brings_up()?.well("up on kept data")?;
     ensure!(
-        user.reads_back("3")?.lines().count() == 3,
+        reads_back(&user)?.len() == 3,
         "the data is gone after down and up"
     );
-    let purged = user.types(&["down", "--purge"])?;
-    ensure!(purged.status.success(), "purge: {}", said(&purged));
-    ensure!(
-        !user.folder.path().join(".ottla/lifecycle").exists(),
-        "a purge leaves data behind"
-    );
+    user.types(&["down", "--purge"])?.well("purge")?;
+    let left = user.files()?;
+    ensure!(left.is_empty(), "a purge leaves {left:?}");
     Ok(())
 }
 
-fn is_ready(status: &serde_json::Value) -> bool {
-    let conditions = status["status"]["conditions"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
-    conditions
-        .iter()
-        .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+/// The three records that were written.
+fn reads_back(user: &User) -> Result<Vec<String>> {
+    let read = user
+        .types(&["consume", "words", "--from-beginning", "--max", "3"])?
+        .well("consume")?;
+    Ok(read.output.lines().map(str::to_owned).collect())
 }
 
-/// The process whose command line names a server.properties below `folder`.
-fn broker_process(folder: &Path) -> Result<u32> {
-    let wanted = folder.canonicalize()?.display().to_string();
-    for entry in fs::read_dir("/proc")? {
-        let entry = entry?;
-        let Ok(id) = entry.file_name().to_string_lossy().parse::<u32>() else {
-            continue;
-        };
-        // A process may end while we look.
-        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        if line.contains(&wanted) && line.contains("server.properties") {
-            return Ok(id);
-        }
-    }
-    anyhow::bail!("no broker runs in {wanted}")
+#[test]
+fn a_killed_supervisor_takes_nothing_along() -> Result<()> {
+    let user = User::new()?;
+    user.writes(MANIFEST)?;
+    user.brings_up()?.well("up")?;
+    let broker = user.broker()?;
+
+    user.kills_supervisor()?;
+    let status = user.types(&["status"])?;
+    let faults = status.differs(0, &["no supervisor watches over these", "`ottla up FILE`"]);
+    ensure!(faults.is_none(), "{faults:?}");
+    ensure!(user.sees_ready()?, "the broker goes on");
+    let topics = user.types(&["topic", "list"])?.well("topic list")?;
+    ensure!(topics.output.contains("words"), "{topics:?}");
+    user.brings_up()?.well("up with a broker to adopt")?;
+    ensure!(
+        user.broker()? == broker,
+        "an adopted broker is not restarted"
+    );
+    let status = user.types(&["status"])?.well("status")?;
+    ensure!(!status.text.contains("no supervisor"), "{status:?}");
+
+    // Both at once: nobody is there to bring the broker back until the next `up`.
+    user.kills_supervisor()?;
+    user.kills_broker()?;
+    let status = user.types(&["status"])?;
+    let faults = status.differs(0, &["no supervisor would bring it back"]);
+    ensure!(faults.is_none(), "{faults:?}");
+    ensure!(!user.sees_ready()?, "no broker runs");
+    user.brings_up()?.well("up after both were killed")?;
+    ensure!(user.sees_ready()?);
+
+    user.kills_supervisor()?;
+    let broker = user.broker()?;
+    let down = user.types(&["down"])?.differs(0, &["lifecycle is stopped"]);
+    ensure!(down.is_none(), "{down:?}");
+    ensure!(!is_alive(broker), "down leaves the broker running");
+    let down = user.types(&["down"])?.differs(0, &["was not running"]);
+    ensure!(down.is_none(), "{down:?}");
+
+    user.brings_up()?.well("up again")?;
+    user.kills_supervisor()?;
+    let broker = user.broker()?;
+    user.types(&["down", "--purge"])?.well("purge")?;
+    ensure!(!is_alive(broker), "a purge leaves the broker running");
+    let left = user.files()?;
+    ensure!(left.is_empty(), "a purge leaves {left:?}");
+    Ok(())
 }
 
-fn signal_kill(id: u32) -> Result<()> {
-    let killed = Command::new("kill")
-        .args(["-9", &id.to_string()])
-        .status()?;
-    ensure!(killed.success(), "cannot kill {id}");
+#[test]
+fn a_port_that_is_taken_is_passed_over_and_said() -> Result<()> {
+    let port = free_ports(1)?[0];
+    let manifest = MANIFEST.replace("port: 9092", &format!("port: {port}"));
+    let (first, second) = (User::new()?, User::new()?);
+    first.writes(&manifest)?;
+    second.writes(&manifest)?;
+    let up = first.brings_up()?.well("the first")?;
+    ensure!(!up.text.contains("is taken"), "{up:?}");
+    let up = second.brings_up()?.well("the second")?;
+    let note = format!("port {port} is taken on this machine: listener plain of broker-");
+    ensure!(up.text.contains(&note), "{up:?}");
+    ensure!(first.sees_ready()? && second.sees_ready()?);
     Ok(())
 }

@@ -110,7 +110,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     if !path.is_dir() {
         return Err(Failure::new(
             NOT_FOUND,
-            format!("there is no {}", path.display()),
+            format!("there is no file or directory {}", path.display()),
         ));
     }
     let mut found = Vec::new();

@@ -9,7 +9,7 @@ use ottla_operator::platform::local::{ClusterFolder, Declared, clusters, declare
 use ottla_operator_api::{KafkaCluster, KafkaTopic};
 use ottla_operator_plan::{Power, Refusal, Subject};
 
-use crate::failure::{CONFLICT, Failure, USAGE};
+use crate::failure::{CONFLICT, Failure, NOT_FOUND, USAGE};
 
 /// One cluster's manifests, with the places to point at when something is wrong.
 pub struct Declaration {
@@ -63,10 +63,13 @@ fn input(file: &Path) -> Result<Input, Failure> {
             let mut failure = Failure::from(error);
             let hint = failure.causes.remove(0);
             failure.causes.push(match failure.code {
-                crate::failure::NOT_FOUND => format!("there is no file {}", file.display()),
+                NOT_FOUND => format!("there is no file {}", file.display()),
+                USAGE => format!("{} is a directory", file.display()),
                 _ => format!("cannot read {}: {hint}", file.display()),
             });
-            Err(failure)
+            Err(failure.next(
+                "Files with manifests are expected: YAML with a KafkaCluster; `-` is standard input.",
+            ))
         }
     }
 }

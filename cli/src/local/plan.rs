@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ottla_operator::platform::local::{Link, LinkError, observe_folder};
-use ottla_operator_plan::{Observed, Plan, Step, StepState, rehearse};
+use ottla_operator_plan::{Observed, Plan, Step, StepState};
 use serde_json::json;
 
-use super::declare::{Declaration, declarations};
-use crate::args::Output;
-use crate::failure::{Failure, Outcome};
+use super::declare::declarations;
+use super::foresee::{foresee, observe};
+use crate::args::{Output, folder};
+use crate::failure::Outcome;
 use crate::output;
 
 /// `ottla plan`
@@ -23,7 +23,7 @@ pub struct PlanArgs {
     #[arg(short, long = "file", required = true, value_name = "FILE")]
     pub file: Vec<PathBuf>,
     /// Plan from how the clusters in this folder stand, instead of from nothing
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = folder)]
     pub dir: Option<PathBuf>,
     #[command(flatten)]
     pub output: Output,
@@ -35,7 +35,11 @@ pub fn plan(args: &PlanArgs) -> Outcome {
     let declarations = declarations(&args.file, args.dir.as_deref())?;
     let mut played = Vec::new();
     for declaration in &declarations {
-        played.push(play(declaration, args.dir.is_some())?);
+        let observed = match args.dir {
+            Some(_) => super::run(async |_| observe(declaration).await)?,
+            None => Observed::default(),
+        };
+        played.push(foresee(declaration, &observed)?);
     }
     let value = json!(
         played
@@ -57,39 +61,6 @@ pub fn plan(args: &PlanArgs) -> Outcome {
             .map(|((steps, left), declaration)| text(&declaration.name, steps, left))
             .collect::<Vec<_>>()
             .join("\n")
-    })
-}
-
-fn play(declaration: &Declaration, from_folder: bool) -> Result<(Vec<Step>, Plan), Failure> {
-    let observed = if from_folder {
-        observe(declaration)?
-    } else {
-        Observed::default()
-    };
-    let declared = declaration.declared.clone();
-    let declared = declared.after(declaration.before.as_ref(), "1970-01-01T00:00:00Z");
-    let (steps, left) = rehearse(&declared.desired(), &observed, 0);
-    let blocked: Vec<String> = left
-        .steps
-        .iter()
-        .filter_map(|step| match &step.state {
-            StepState::Blocked(why) => Some(why.clone()),
-            StepState::Next | StepState::Waiting(_) => None,
-        })
-        .collect();
-    if left.refused.is_empty() && blocked.is_empty() {
-        Ok((steps, left))
-    } else {
-        Err(declaration.refusal(&left.refused, &blocked))
-    }
-}
-
-/// As the supervisor sees it; from the folder when none runs.
-fn observe(declaration: &Declaration) -> Result<Observed, Failure> {
-    super::run(async |_| match Link::observed(&declaration.folder).await {
-        Ok(observed) => Ok(observed),
-        Err(LinkError::None(_) | LinkError::Broke(_)) => Ok(observe_folder(&declaration.folder)?.1),
-        Err(error) => Err(error.into()),
     })
 }
 

@@ -8,6 +8,7 @@ use clap::Args;
 use ottla_operator::platform::local::{Applied, Link, LinkError, View, own_program};
 
 use super::declare::{Declaration, declarations};
+use super::foresee::{foresee, observe};
 use crate::args::{Dir, duration};
 use crate::failure::{Failure, OTHER, Outcome, TIMEOUT};
 use crate::output;
@@ -39,6 +40,10 @@ pub fn up(args: UpArgs) -> Outcome {
     let declarations = declarations(&args.files, Some(&args.dir.dir))?;
     super::run(async |_| {
         let started = Instant::now();
+        // What cannot be had is refused before anything is made for it, or for another cluster.
+        for declaration in &declarations {
+            foresee(declaration, &observe(declaration).await?)?;
+        }
         let mut held = Vec::new();
         for declaration in &declarations {
             Link::ensure(&declaration.folder, &supervisor()).await?;

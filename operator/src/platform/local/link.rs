@@ -35,6 +35,14 @@ pub enum LinkError {
     /// It answered something else than was asked for, or nothing.
     #[error("the supervisor broke off: {0}")]
     Broke(String),
+    /// There is no folder for the cluster, and none can be made.
+    #[error("cannot make {folder}: {error}")]
+    Folder {
+        /// Which.
+        folder: String,
+        /// Why not.
+        error: io::Error,
+    },
     /// A file or socket cannot be used.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -171,7 +179,10 @@ impl Link {
 }
 
 async fn start(folder: &ClusterFolder, command: &[OsString]) -> Result<(), LinkError> {
-    fs::create_dir_all(folder.path()).map_err(|error| named(folder.path(), error))?;
+    fs::create_dir_all(folder.path()).map_err(|error| LinkError::Folder {
+        folder: folder.path().display().to_string(),
+        error,
+    })?;
     let log_path = folder.supervisor_log();
     let log = OpenOptions::new()
         .create(true)
