@@ -329,6 +329,14 @@ fn advertised(config: &Config, bound: &[Bound]) -> Vec<AdvertisedEndpoint> {
 // ---- the data directory
 
 async fn open_data_dir(rt: &Rt, config: &Config) -> Result<DataDir, StartError> {
+    // Looked at before the directory is taken into use, so that a refusal leaves it as it was. Whatever else
+    // may be wrong is said better by opening it.
+    let metadata = MetadataDir::new(rt.disk(), config.log_dir.clone());
+    if let Err(damaged @ controller::FileError::QuorumState { .. }) =
+        metadata.read_quorum_state().await
+    {
+        return Err(damaged.into());
+    }
     let known = data_dir::cluster_id_of(rt, config).await;
     // What was asked for wins, so that a directory of another cluster is refused instead of served.
     let cluster_id = match config.cluster_id.clone().or(known) {

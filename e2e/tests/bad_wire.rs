@@ -266,6 +266,28 @@ fn scenario(mut cluster: impl Cluster) -> Result<()> {
             "{acknowledged} records were acknowledged, the log ends at {end}"
         ));
     }
+    // A restart elects the leader anew: who read in an earlier epoch has to learn of it.
+    cluster.stop()?;
+    cluster.start()?;
+    let mut wire = Wire::connect(&cluster.bootstrap())?;
+    until("the topic to be led again", Duration::from_secs(30), || {
+        topic_id(&mut wire)
+    })?;
+    let stale = until(
+        "the partition to be hosted",
+        Duration::from_secs(30),
+        || {
+            let outcome = fetch(&mut wire, &broker, 0, 0)?;
+            Ok((outcome != "NOT_LEADER_OR_FOLLOWER").then_some(outcome))
+        },
+    )?;
+    if stale != "FENCED_LEADER_EPOCH" {
+        faults.push(format!("a stale leader epoch: {stale}"));
+    }
+    let kept = high_watermark(&mut wire, &broker)?;
+    if kept != end {
+        faults.push(format!("the log ended at {end}, after a restart at {kept}"));
+    }
     ensure!(
         faults.is_empty(),
         "{}:\n{}",

@@ -35,11 +35,11 @@ impl Default for QuorumState {
 pub enum QuorumStateError {
     /// Not JSON, or not an object of the expected fields.
     #[error(
-        "quorum-state is damaged ({0}); if this node is one of several controllers, remove it from the quorum and add it again with an empty directory"
+        "quorum-state is damaged ({0}): restore it from a copy; without one, remove the file if this node is the only controller, else take the node out of the quorum and add it again with an empty directory"
     )]
     Damaged(String),
     /// Written by a newer version.
-    #[error("quorum-state has data_version {0}, which this version does not know")]
+    #[error("quorum-state has data_version {0}, which this version does not know: start the newer version that wrote it")]
     UnknownVersion(i64),
 }
 

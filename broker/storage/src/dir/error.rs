@@ -44,7 +44,7 @@ pub enum DirError {
         expected: i32,
     },
     /// Something lies there that is nobody's log directory.
-    #[error("{} holds {example:?} but no meta.properties: it is not a log directory, and is not empty; empty it or choose another", path.display())]
+    #[error("{} holds {example:?} but no meta.properties: if it is a broker's, restore that file from a copy; else choose a directory that is empty", path.display())]
     NotALogDir {
         /// Directory.
         path: PathBuf,
@@ -58,7 +58,7 @@ pub enum DirError {
         path: PathBuf,
     },
     /// `meta.properties` cannot be understood.
-    #[error("{}: {error}: restore the file", path.display())]
+    #[error("{}: {error}: restore the file from a copy; cluster.id, node.id and directory.id must be what they were", path.display())]
     Meta {
         /// File.
         path: PathBuf,
