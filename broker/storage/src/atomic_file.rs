@@ -38,16 +38,22 @@ pub fn steps(path: &Path, bytes: Bytes) -> Vec<DiskOp> {
     ]
 }
 
-/// The same without syncing, for files that carry a checksum and can be made again.
-pub fn unsynced_steps(path: &Path, bytes: Bytes) -> Vec<DiskOp> {
-    let file = File::new(temporary(path), OpenMode::Create);
+/// The file that becomes the one at `path`; open handles follow it.
+pub(crate) fn temporary_file(path: &Path) -> File {
+    File::new(temporary(path), OpenMode::Create)
+}
+
+/// The same steps without syncing: `file` is the [`temporary_file`], to be synced later, with the directory.
+pub(crate) fn unsynced_steps(path: &Path, file: &File, bytes: Bytes) -> Vec<DiskOp> {
     vec![
+        // After a write that found no space it may be open under its final name already.
+        DiskOp::Close(file.clone()),
         DiskOp::Truncate {
             file: file.clone(),
             len: 0,
         },
         DiskOp::Write {
-            file,
+            file: file.clone(),
             at: 0,
             slices: vec![bytes],
         },

@@ -55,16 +55,22 @@ impl EpochCache {
         self.entries.last().map(|entry| entry.epoch)
     }
 
-    /// An epoch begins at `start_offset`. Entries that began at or behind it had no batch and go. Returns
-    /// whether anything changed; an epoch that is not newer than the latest changes nothing.
+    /// An epoch begins at `start_offset`. Entries of other epochs that began at or behind it had no batch and go: a leader
+    /// that wrote nothing is followed by one that may still send batches of an earlier epoch (KIP-279). Returns whether
+    /// anything changed; an epoch that is not newer than the latest that is left begins nothing.
     pub fn begin(&mut self, epoch: i32, start_offset: i64) -> bool {
-        if epoch < 0 || self.latest().is_some_and(|latest| epoch <= latest) {
+        let is_known = |entry: &EpochStart| entry.epoch == epoch;
+        if epoch < 0 || self.entries.last().is_some_and(is_known) {
             return false;
         }
+        let before = self.entries.len();
         let keep = self
             .entries
             .partition_point(|entry| entry.start_offset < start_offset);
         self.entries.truncate(keep);
+        if self.latest().is_some_and(|latest| epoch <= latest) {
+            return keep < before;
+        }
         self.entries.push(EpochStart {
             epoch,
             start_offset,
@@ -168,6 +174,17 @@ mod tests {
         assert!(!epochs.begin(4, 12));
         assert!(!epochs.begin(-1, 12));
         assert_eq!(epochs, cache(&[(2, 0), (4, 10)]));
+    }
+
+    #[test]
+    fn a_batch_of_an_earlier_epoch_ends_one_that_was_only_begun() {
+        let mut epochs = cache(&[(4, 0), (5, 10)]);
+        assert!(epochs.begin(4, 10));
+        assert_eq!(epochs, cache(&[(4, 0)]));
+        let mut epochs = cache(&[(2, 0), (5, 10)]);
+        assert!(epochs.begin(3, 10));
+        assert_eq!(epochs, cache(&[(2, 0), (3, 10)]));
+        assert!(!epochs.begin(2, 20), "the batches of epoch 3 are there");
     }
 
     #[test]

@@ -126,7 +126,8 @@ impl Rereading<'_> {
             active: Segment::new(cut.base_offset, cut.created_ms),
             epochs: state.epochs.clone(),
         };
-        earlier.epochs.truncate_end(until);
+        // The batches of the cut segment tell its epochs again, so that none is left that only began behind them.
+        earlier.epochs.truncate_end(cut.base_offset);
         let mut entries = SegmentEntries::default();
         if cut.len > 0 {
             self.catch_up(&mut earlier, &mut entries, u64::from(cut.len), until)
@@ -135,6 +136,7 @@ impl Rereading<'_> {
         // The boundary may lie below a start that DeleteRecords put inside a batch.
         earlier.log_start = earlier.log_start.min(earlier.end());
         earlier.local_start = earlier.local_start.min(earlier.end());
+        earlier.epochs.truncate_start(earlier.log_start);
         Ok((earlier, entries))
     }
 

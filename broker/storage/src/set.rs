@@ -16,6 +16,7 @@ mod append;
 mod behind;
 mod checkpoint;
 mod commit;
+mod durability;
 mod flight;
 mod handover;
 mod log;
@@ -113,6 +114,10 @@ pub struct LogSet {
     tail_bytes: usize,
     /// Logs changed since the last checkpoint began.
     changed: BTreeSet<LogId>,
+    /// Logs whose configured durability is not yet the one that the commit log was told.
+    changing: BTreeSet<LogId>,
+    /// Last group that a checkpoint released.
+    released: u64,
     /// Files and directories to be removed at a time.
     removals: Vec<Removal>,
     /// Memory for batch headers and small batches.
@@ -130,6 +135,9 @@ struct Removal {
     due_ms: i64,
     /// Not before this group is durable.
     after_group: u64,
+    /// Nor before a checkpoint has released that group: a start reads the logs with page-cache durability from their files,
+    /// beginning where the last checkpoint left them.
+    after_checkpoint: bool,
     /// Nor before these writes of the log are done, lest one of them make the file again.
     after_due: Option<(LogId, u64)>,
     path: PathBuf,
@@ -172,6 +180,8 @@ impl LogSet {
             tail_order: VecDeque::new(),
             tail_bytes: 0,
             changed: BTreeSet::new(),
+            changing: BTreeSet::new(),
+            released: next_sequence - 1,
             removals: Vec::new(),
             arena: BytesMut::new(),
             next_retention_ms: 0,
@@ -190,11 +200,11 @@ impl LogSet {
     /// Takes over a log that was there at the start.
     pub fn adopt(&mut self, opened: OpenedLog, config: LogConfig) -> LogId {
         let id = opened.entry.id;
-        let changed = opened.entry.durability != config.durability;
         self.logs
             .insert(id, Log::new(opened.entry, config, self.dir.path()));
-        if changed {
-            self.put_frame(id);
+        // Opening has synced what it found, so there is nothing to wait for.
+        if self.logs[&id].is_changing() {
+            self.tell_durability(id);
         }
         id
     }
@@ -232,11 +242,8 @@ impl LogSet {
     /// Another configuration from now on.
     pub fn configure(&mut self, id: LogId, config: LogConfig) -> Result<(), NoSuchLog> {
         let log = self.logs.get_mut(&id).ok_or(NoSuchLog(id))?;
-        let changed = log.entry.durability != config.durability;
         log.configure(config);
-        if changed {
-            self.put_frame(id);
-        }
+        self.adjust_durability(id);
         Ok(())
     }
 
@@ -262,6 +269,7 @@ impl LogSet {
         let group = self.queue.frame(frame);
         self.behind.remove(&id);
         self.urgent.remove(&id);
+        self.changing.remove(&id);
         self.behind_bytes -= log.due_bytes;
         self.tail_bytes -= log.tail_bytes();
         self.changed.insert(id);
@@ -285,6 +293,7 @@ impl LogSet {
             self.removals.push(Removal {
                 due_ms,
                 after_group: group,
+                after_checkpoint: false,
                 after_due: None,
                 path: to,
                 is_dir: true,
@@ -327,6 +336,7 @@ impl LogSet {
     pub fn backlogged(&self) -> bool {
         self.tail_bytes > 2 * self.limits.tail_bytes_max
             || self.queue.bytes() > 4 * self.limits.group_bytes_max
+            || self.awaits_durability()
     }
 
     fn health(&self) -> Health {

@@ -210,10 +210,8 @@ fn truncation_goes_back_to_a_batch_boundary_and_forward_again() {
         check_all(&owner, owner.find("orders"), 0, end + 60);
     }
     let now_ms = owner.now_ms;
-    owner
-        .set
-        .truncate_fully_and_start_at(id, 1000, now_ms)
-        .expect("there");
+    let begun = owner.set.truncate_fully_and_start_at(id, 1000, now_ms);
+    block_on(begun).expect("begun anew");
     fill(&mut owner, id, 50);
     owner.crash();
     let owner = Owner::open_with(root.path(), small());

@@ -260,6 +260,13 @@ fn kills_take_nothing_that_was_acknowledged() {
 }
 
 #[test]
+fn kills_take_nothing_that_was_acknowledged_from_the_page_cache() {
+    seeds("page-cache", 100, |seed| {
+        run(seed, Durability::PageCache, false)
+    });
+}
+
+#[test]
 fn after_a_failed_sync_nothing_more_is_acknowledged_and_nothing_before_is_lost() {
     seeds("failed sync", 100, |seed| {
         let mut dice = Dice(seed * 2 + 1);

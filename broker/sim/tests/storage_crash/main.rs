@@ -15,7 +15,7 @@ use std::rc::Rc;
 use ottla_broker_sim::{Crash, CrashPoint, DiskFault, FaultPoint, Options, Report, Sim, run};
 
 use model::Model;
-use process::{Exit, Plan, live};
+use process::{Exit, Mix, Plan, live};
 
 /// A crash in the first life.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,7 @@ struct Story {
     crashing: u64,
     /// Each of those may meet a failing disk.
     faults: bool,
+    mix: Mix,
 }
 
 /// Plays a story; returns the number of effects of its first life.
@@ -42,14 +43,17 @@ async fn play(sim: Sim, story: Story) -> u64 {
     for life in 0..=story.crashing + 1 {
         let is_last = life == story.crashing + 1;
         let disk = sim.disk(node);
+        let mut kind_of_crash = Crash::Process;
         match story.first {
             Some(FirstCrash { at, kind }) if life == 0 => {
+                kind_of_crash = kind;
                 sim.set_crash_kind(node, kind);
                 disk.crash_at(at);
             }
             _ if life == 0 || is_last => {}
             _ => {
-                sim.set_crash_kind(node, random_kind(&mut rng));
+                kind_of_crash = random_kind(&mut rng);
+                sim.set_crash_kind(node, kind_of_crash);
                 let at = disk.effects() + rng.below(120);
                 disk.crash_at([CrashPoint::During(at), CrashPoint::After(at)][rng.index(2)]);
                 if story.faults && rng.chance(0.7) {
@@ -73,6 +77,7 @@ async fn play(sim: Sim, story: Story) -> u64 {
                         Plan {
                             operations: 60,
                             disk_may_fail: story.faults,
+                            mix: story.mix,
                         },
                     )
                     .await,
@@ -90,16 +95,14 @@ async fn play(sim: Sim, story: Story) -> u64 {
         }
         if let Some(exit) = exit.get() {
             sim.note(format_args!("the process ended by itself: {exit:?}"));
-            sim.crash(
-                node,
-                if story.faults {
-                    random_kind(&mut rng)
-                } else {
-                    Crash::Process
-                },
-            );
+            kind_of_crash = match story.faults {
+                true => random_kind(&mut rng),
+                false => Crash::Process,
+            };
+            sim.crash(node, kind_of_crash);
         }
         disk.heal();
+        model.borrow_mut().crashed(kind_of_crash);
     }
     // And once more, to look at what the last life left.
     let exit = Rc::new(Cell::new(None));
@@ -115,6 +118,7 @@ async fn play(sim: Sim, story: Story) -> u64 {
                     Plan {
                         operations: 0,
                         disk_may_fail: false,
+                        mix: story.mix,
                     },
                 )
                 .await,
@@ -186,6 +190,34 @@ fn a_failing_disk_costs_nothing_that_was_acknowledged() {
             Story {
                 crashing: 6,
                 faults: true,
+                ..Story::default()
+            },
+        );
+    }
+}
+
+#[test]
+fn nothing_truncated_comes_back() {
+    for seed in 3_000..3_000 + MANY_SEEDS {
+        tell(
+            seed,
+            Story {
+                crashing: 6,
+                mix: Mix::Truncations,
+                ..Story::default()
+            },
+        );
+    }
+}
+
+#[test]
+fn a_killed_process_loses_nothing_that_page_cache_durability_promised() {
+    for seed in 4_000..4_000 + MANY_SEEDS {
+        tell(
+            seed,
+            Story {
+                crashing: 6,
+                mix: Mix::PageCache,
                 ..Story::default()
             },
         );

@@ -44,8 +44,6 @@ impl LogDir {
             return Ok(Closed::Kept(damaged));
         }
         self.write_checkpoints(&entries).await?;
-        self.remove_own_files().await?;
-        manifest.released.clear();
         manifest.clean_stop = Some(broker_epoch);
         self.write_file(MANIFEST, manifest.encode()).await?;
         self.write_file(CLEAN_SHUTDOWN, render_clean_shutdown(broker_epoch).into())
@@ -59,8 +57,10 @@ impl LogDir {
             DiskOp::SyncDir(self.path().to_owned()),
         ];
         let done = self.disk().run_all(ROOT_LANE, steps).await;
-        done.map(|_| Closed::ForKafka)
-            .map_err(|error| DirError::io("closing", self.path(), error))
+        done.map_err(|error| DirError::io("closing", self.path(), error))?;
+        // Last, so that a stop that was cut short before still has its broker epoch.
+        self.remove_own_files().await?;
+        Ok(Closed::ForKafka)
     }
 
     /// Kafka's checkpoint files. Its metadata log is not in them.

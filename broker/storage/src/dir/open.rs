@@ -286,6 +286,13 @@ impl Opening<'_> {
         if meta.directory_id.is_some() {
             self.write(META_PROPERTIES, meta.render()).await?;
         }
+        let has_damage = entries.iter().any(|entry| entry.damage.is_some());
+        let previous_broker_epoch = broker_epoch.filter(|epoch| *epoch >= 0 && !has_damage);
+        // Until the next registration a crash must find this one, and none of a time before Kafka's.
+        match previous_broker_epoch {
+            Some(epoch) => self.write(BROKER_EPOCH, epoch.to_string()).await?,
+            None => self.forget_broker_epoch().await?,
+        }
         let (from, to) = (
             self.path.join(META_PROPERTIES),
             self.path.join(META_PROPERTIES_IN_USE),
@@ -300,8 +307,6 @@ impl Opening<'_> {
         .await?;
         self.forget_clean_shutdown(names).await?;
         let was_clean = clean_shutdown.is_some();
-        let has_damage = entries.iter().any(|entry| entry.damage.is_some());
-        let previous_broker_epoch = broker_epoch.filter(|epoch| *epoch >= 0 && !has_damage);
         Ok(Found {
             manifest,
             entries,
@@ -344,6 +349,22 @@ impl Opening<'_> {
         Ok(())
     }
 
+    async fn forget_broker_epoch(&self) -> Result<(), DirError> {
+        let path = self.path.join(BROKER_EPOCH);
+        let stat = self.disk.stat(ROOT_LANE, path.clone()).await;
+        if stat
+            .map_err(|error| DirError::io("looking at", path.clone(), error))?
+            .is_none()
+        {
+            return Ok(());
+        }
+        let steps = vec![
+            DiskOp::RemoveFile(path),
+            DiskOp::SyncDir(self.path.to_owned()),
+        ];
+        self.run_all("forgetting the broker epoch of", steps).await
+    }
+
     async fn remove_chunks(&self, names: &[DirEntry]) -> Result<(), DirError> {
         let chunks = names
             .iter()
@@ -376,6 +397,8 @@ impl Opening<'_> {
         let is_lossy =
             |entry: &Entry| entry.durability == Durability::PageCache || entry.damage.is_some();
         if entries.iter().any(is_lossy) {
+            // Nor can any later start say it: the log in question may be gone or promise more by then.
+            self.forget_broker_epoch().await?;
             return Ok(None);
         }
         Ok(self

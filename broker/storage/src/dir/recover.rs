@@ -26,6 +26,7 @@ use crate::manifest::Manifest;
 use crate::names::{LogName, MANIFEST, PARTITION_METADATA, SegmentFile, retired_dir};
 use crate::rewind::SegmentEntries;
 use crate::set::marker_of;
+use crate::state::LogState;
 
 /// Index interval while replaying: the topic's own setting is not known yet, and any is right.
 pub(super) const INDEX_INTERVAL: u32 = 4096;
@@ -51,7 +52,7 @@ pub(super) async fn recover(
     }
     let next_log = recovery.next_log.max(manifest.next_log);
     let removed = std::mem::take(&mut recovery.removed);
-    let mut entries = recovery.finish().await?;
+    let (mut entries, after_manifest) = recovery.finish().await?;
     let known: Vec<LogName> = entries.iter().map(|entry| entry.name.clone()).collect();
     let names: Vec<DirEntry> = names
         .iter()
@@ -68,6 +69,7 @@ pub(super) async fn recover(
         manifest.released.insert(lane, start.last_sequence);
     }
     opening.write(MANIFEST, manifest.encode()).await?;
+    checks::run_many(opening, after_manifest).await?;
     opening.forget_clean_shutdown(&names).await?;
     let previous_broker_epoch = opening.broker_epoch_after_crash(&entries).await?;
     // Lanes without chunks still must not use a sequence number twice.
@@ -218,8 +220,16 @@ impl<'a> Recovery<'a> {
             } => {
                 if let Some(log) = self.logs.get_mut(&log) {
                     log.history.is_touched = true;
-                    log.entry.state.raise_start(log_start, local_start);
                     log.entry.is_stale_for_kafka = true;
+                    match log.entry.durability {
+                        Durability::Fsync => {
+                            let gone = log.entry.state.raise_start(log_start, local_start);
+                            let bases = gone.iter().map(|segment| segment.base_offset);
+                            log.remove_segments(bases, self.opening.path, &mut self.steps);
+                        }
+                        // How far the log goes is only known when its files have been read.
+                        Durability::PageCache => log.history.start = Some((log_start, local_start)),
+                    }
                 }
             }
             Frame::Remove(id) => self.take_away(id, "delete").await?,
@@ -272,8 +282,9 @@ impl<'a> Recovery<'a> {
         if rolls {
             log.close_segment(&mut self.steps);
             log.entry.state.roll(frame.segment, self.opening.now_ms);
-            log.log_file =
-                segment_file(&log.dir(self.opening.path), frame.segment, SegmentFile::Log);
+            let dir = log.dir(self.opening.path);
+            log.log_file = segment_file(&dir, frame.segment, SegmentFile::Log);
+            self.steps.extend(snapshot_steps(&dir, &log.entry.state));
         }
         self.steps.push(DiskOp::Write {
             file: log.log_file.clone(),
@@ -331,7 +342,9 @@ impl<'a> Recovery<'a> {
                     log.history.is_touched = true;
                 } else {
                     log.history.cut(&entry.state);
+                    log.replace_state(&entry.state, self.opening.path, &mut self.steps);
                 }
+                log.history.start = None;
                 log.entry = Entry { has_dir, ..entry };
                 log.unindexed = SegmentEntries::default();
                 let base = log.entry.state.active.base_offset;
@@ -396,18 +409,22 @@ impl<'a> Recovery<'a> {
             .map_err(|error| DirError::io("replaying the commit log of", self.opening.path, error))
     }
 
-    /// Files are made to be what the states say, and durable.
-    async fn finish(mut self) -> Result<Vec<Entry>, DirError> {
+    /// Files are made to be what the states say, and durable. The operations that are returned come after the manifest.
+    async fn finish(mut self) -> Result<(Vec<Entry>, Vec<DiskOp>), DirError> {
         for log in self
             .logs
             .values_mut()
             .filter(|log| log.history.is_touched && log.dir_is_made)
         {
-            log.write_entries(&mut self.steps);
+            match log.entry.durability {
+                Durability::Fsync => log.write_entries(&mut self.steps),
+                // Its files go on behind what the commit log knows; nothing of them may be cut here.
+                Durability::PageCache => log.history.note_old_indexes(&log.entry.state),
+            }
         }
         self.flush().await?;
         let root = self.opening.path;
-        let mut syncs = Vec::new();
+        let (mut syncs, mut after_manifest) = (Vec::new(), Vec::new());
         let mut entries = Vec::new();
         for mut log in std::mem::take(&mut self.logs).into_values() {
             if let Some(sequence) = log.lost_group {
@@ -416,14 +433,20 @@ impl<'a> Recovery<'a> {
                     sequence,
                 });
             }
-            let Verified { steps, unsynced } =
-                checks::crashed(self.opening, &mut log.entry, &log.history, &self.listings).await?;
+            let Verified {
+                steps,
+                unsynced,
+                after_manifest: later,
+            } = checks::crashed(self.opening, &mut log.entry, &log.history, &self.listings).await?;
             let mut steps = steps;
             log.unsynced.extend(unsynced);
             if !log.unsynced.is_empty() || !steps.is_empty() {
                 steps.extend(log.unsynced.drain(..).map(DiskOp::SyncData));
                 steps.push(DiskOp::SyncDir(log.dir(root)));
                 syncs.push(DiskOp::Sequence(steps));
+            }
+            if !later.is_empty() {
+                after_manifest.push(DiskOp::Sequence(later));
             }
             log.entry.has_dir |= log.dir_is_made;
             entries.push(log.entry);
@@ -432,7 +455,7 @@ impl<'a> Recovery<'a> {
         self.opening
             .run_all("syncing", vec![DiskOp::SyncDir(root.to_owned())])
             .await?;
-        Ok(entries)
+        Ok((entries, after_manifest))
     }
 }
 
@@ -465,6 +488,37 @@ impl Recovering {
     fn note_unsynced(&mut self, file: File) {
         if !self.unsynced.iter().any(|known| known.same_handle(&file)) {
             self.unsynced.push(file);
+        }
+    }
+
+    /// The log is cut to `state`.
+    fn replace_state(&mut self, state: &LogState, root: &Path, steps: &mut Vec<DiskOp>) {
+        let stays = |base: &i64| state.segments().any(|segment| segment.base_offset == *base);
+        let before = self.entry.state.segments();
+        let bases: Vec<i64> = before.map(|segment| segment.base_offset).collect();
+        self.remove_segments(bases.into_iter().filter(|base| !stays(base)), root, steps);
+        if self.dir_is_made && state.active.len == 0 {
+            steps.extend(snapshot_steps(&self.dir(root), state));
+        }
+    }
+
+    /// Segments that the log has no more. Nobody else would find those that replay has just written.
+    fn remove_segments(
+        &mut self,
+        bases: impl Iterator<Item = i64>,
+        root: &Path,
+        steps: &mut Vec<DiskOp>,
+    ) {
+        let dir = self.dir(root);
+        for base in bases.filter(|_| self.dir_is_made) {
+            for kind in SegmentFile::ALL {
+                let file = segment_file(&dir, base, kind);
+                self.unsynced.retain(|known| known.path() != file.path());
+                let path = file.path().to_owned();
+                // One that is not there is made first, so that removing it cannot fail.
+                steps.push(DiskOp::Truncate { file, len: 0 });
+                steps.push(DiskOp::RemoveFile(path));
+            }
         }
     }
 
@@ -541,6 +595,13 @@ impl Recovering {
 
 fn segment_file(dir: &Path, base_offset: i64, kind: SegmentFile) -> File {
     File::new(kind.path(dir, base_offset), OpenMode::Create)
+}
+
+/// Writes the producers as of the active segment's beginning, while it is empty. A snapshot that lies there already may be of a
+/// branch that was truncated.
+pub(super) fn snapshot_steps(dir: &Path, state: &LogState) -> Vec<DiskOp> {
+    let path = SegmentFile::Snapshot.path(dir, state.active.base_offset);
+    atomic_file::steps(&path, state.producers.to_snapshot().into())
 }
 
 fn make_dir(steps: &mut Vec<DiskOp>, root: &Path, entry: &Entry) {

@@ -1,14 +1,14 @@
 //! Reading a lane's commit log after a crash: group after group, and what the end looks like.
 //!
 //! Only one group is ever under way, so a bad group with nothing behind it is a torn tail that nobody was told of, and a bad group
-//! with another behind it was durable and is damage.
+//! with another behind it was durable and is damage. Everything is synced before it is read: what follows from it is durable, too.
 
 use bytes::Bytes;
 
 use super::open::Opening;
 use super::{DirError, LaneStart};
 use crate::commit::{BLOCK, Chunk, GroupHeader, ReadGroup, read_group};
-use crate::disk::{DirEntry, File, Lane, OpenMode};
+use crate::disk::{DirEntry, DiskOp, File, Lane, OpenMode};
 use crate::names::{commit_chunk, parse_commit_chunk};
 
 /// Bytes read at a time.
@@ -87,10 +87,24 @@ pub(super) async fn lanes<'a>(
             .chunks
             .push((chunk, 0));
     }
+    sync(opening, &lanes).await?;
     for groups in &mut lanes {
         groups.find_generations().await?;
     }
     Ok(lanes)
+}
+
+/// A process that was killed may have written a group and not synced it. It is read here all the same, and what is done because of it,
+/// such as cutting files, is durable: the group has to be so first, or a power cut would leave the cut without its reason.
+async fn sync(opening: &Opening<'_>, lanes: &[Groups<'_>]) -> Result<(), DirError> {
+    let chunks = lanes.iter().flat_map(|groups| {
+        let numbers = groups.chunks.iter().map(|(chunk, _)| chunk.number);
+        numbers.map(|number| commit_chunk(u32::from(groups.lane), number))
+    });
+    let steps = chunks
+        .map(|name| DiskOp::SyncData(File::new(opening.path.join(name), OpenMode::Write)))
+        .collect();
+    opening.run_all("syncing the commit log of", steps).await
 }
 
 impl Groups<'_> {

@@ -1,12 +1,12 @@
 //! Files against states: what is missing or short is damage, what is too long or left over goes, what is only a cache is made again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::DirError;
 use super::open::Opening;
-use super::recover::INDEX_INTERVAL;
+use super::recover::{INDEX_INTERVAL, snapshot_steps};
 use crate::atomic_file;
 use crate::cursor::{Cursor, WalkError};
 use crate::damage::Damage;
@@ -89,8 +89,10 @@ pub(super) struct History {
     pub(super) intact: BTreeMap<i64, Segment>,
     /// The commit log told of it.
     pub(super) is_touched: bool,
-    /// A truncation was replayed: index files may be of before it.
-    pub(super) has_old_indexes: bool,
+    /// Segments whose index files may be of before a truncation that was replayed.
+    old_indexes: BTreeSet<i64>,
+    /// First offsets of a log with page-cache durability, once its files have been read.
+    pub(super) start: Option<(i64, i64)>,
 }
 
 impl History {
@@ -105,10 +107,17 @@ impl History {
         }
     }
 
+    /// The active segment's index files are to be made again.
+    pub(super) fn note_old_indexes(&mut self, state: &LogState) {
+        if state.active.len > 0 {
+            self.old_indexes.insert(state.active.base_offset);
+        }
+    }
+
     /// The log was cut to `state`.
     pub(super) fn cut(&mut self, state: &LogState) {
         self.is_touched = true;
-        self.has_old_indexes |= state.active.len > 0;
+        self.note_old_indexes(state);
         self.intact.retain(|base, then| {
             match state
                 .segments()
@@ -134,6 +143,8 @@ impl History {
 pub(super) struct Verified {
     pub(super) steps: Vec<DiskOp>,
     pub(super) unsynced: Vec<File>,
+    /// What may only be done when the manifest says why.
+    pub(super) after_manifest: Vec<DiskOp>,
 }
 
 /// What is expected of the active segment's indexes.
@@ -324,7 +335,7 @@ impl<'a> Files<'a> {
         let written = self
             .opening
             .disk
-            .run_all(Lane::Any, atomic_file::unsynced_steps(&path, bytes.into()))
+            .run_all(Lane::Any, atomic_file::steps(&path, bytes.into()))
             .await;
         written.map(drop).map_err(|error| self.io(error))
     }
@@ -467,7 +478,7 @@ pub(super) async fn stopped(
     files.check_indexes(entry, ActiveIndexes::Closed).await?;
     Ok(Verified {
         steps: files.leftovers(&entry.state),
-        unsynced: Vec::new(),
+        ..Verified::default()
     })
 }
 
@@ -480,11 +491,7 @@ pub(super) async fn crashed(
 ) -> Result<Verified, DirError> {
     let files = Files::new(opening, entry, listings);
     let was_damaged = entry.damage.is_some();
-    let History {
-        is_touched,
-        has_old_indexes,
-        ..
-    } = *history;
+    let is_touched = history.is_touched;
     if files.listing.is_none() && entry.has_dir {
         note(entry, Damage::MissingDirectory(files.name.clone()));
         return Ok(Verified::default());
@@ -526,11 +533,16 @@ pub(super) async fn crashed(
     let mut verified = Verified::default();
     if entry.durability == Durability::PageCache {
         catch_up_page_cache(&files, entry, &mut verified).await?;
+        if let Some((log_start, local_start)) = history.start {
+            raise_start(&mut entry.state, log_start, local_start, opening.now_ms);
+        }
     }
-    if has_old_indexes {
-        let active = entry.state.active.clone();
-        files.rebuild_indexes(entry, &active).await?;
-        files.rebuild_txn_index(&entry.state, &active).await?;
+    let segments: Vec<Segment> = entry.state.segments().cloned().collect();
+    for segment in segments {
+        if history.old_indexes.contains(&segment.base_offset) {
+            files.rebuild_indexes(entry, &segment).await?;
+            files.rebuild_txn_index(&entry.state, &segment).await?;
+        }
     }
     files
         .check_indexes(
@@ -542,7 +554,12 @@ pub(super) async fn crashed(
             },
         )
         .await?;
-    verified.steps.extend(files.leftovers(&entry.state));
+    let leftovers = files.leftovers(&entry.state);
+    match history.start {
+        None => verified.steps.extend(leftovers),
+        // Cut short, the next start would begin with the segments that go here.
+        Some(_) => verified.after_manifest = leftovers,
+    }
     let active = &entry.state.active;
     if files
         .len(active, SegmentFile::Log)
@@ -550,7 +567,7 @@ pub(super) async fn crashed(
     {
         let file = File::new(
             SegmentFile::Log.path(&files.dir, active.base_offset),
-            OpenMode::Write,
+            OpenMode::Create,
         );
         verified.steps.push(DiskOp::Truncate {
             file: file.clone(),
@@ -559,6 +576,14 @@ pub(super) async fn crashed(
         verified.unsynced.push(file);
     }
     Ok(verified)
+}
+
+/// Records were deleted, and perhaps the tail that some of them were in was lost: then the log begins anew behind them.
+fn raise_start(state: &mut LogState, log_start: i64, local_start: i64, now_ms: i64) {
+    match log_start > state.end() {
+        true => *state = LogState::new(log_start, now_ms),
+        false => drop(state.raise_start(log_start, local_start)),
+    }
 }
 
 /// What page-cache durability wrote without telling the commit log is taken as far as it is sound, as Apache Kafka does.
@@ -591,6 +616,7 @@ async fn catch_up_page_cache(
                 break;
             }
             state.roll(base, files.opening.now_ms);
+            verified.steps.extend(snapshot_steps(&files.dir, state));
         }
         let len = files.len(&state.active, SegmentFile::Log).unwrap_or(0);
         if len <= u64::from(state.active.len) {
@@ -604,6 +630,9 @@ async fn catch_up_page_cache(
         entry.is_stale_for_kafka = true;
         let active = entry.state.active.clone();
         files.rebuild_indexes(entry, &active).await?;
+        if active.txn_entries > 0 {
+            files.rebuild_txn_index(&entry.state, &active).await?;
+        }
         verified.unsynced.push(File::new(
             SegmentFile::Log.path(&files.dir, base),
             OpenMode::Write,

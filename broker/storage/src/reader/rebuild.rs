@@ -49,7 +49,9 @@ pub(crate) async fn rebuild_indexes(
         (SegmentFile::Index, &rebuilt.offsets),
         (SegmentFile::TimeIndex, &rebuilt.times),
     ] {
-        let steps = atomic_file::unsynced_steps(&kind.path(dir, base), bytes.clone());
+        let path = kind.path(dir, base);
+        let file = atomic_file::temporary_file(&path);
+        let steps = atomic_file::unsynced_steps(&path, &file, bytes.clone());
         disk.run_all(Lane::Any, steps).await?;
     }
     Ok(rebuilt)

@@ -227,7 +227,7 @@ impl LogSet {
         let position = log.entry.state.active.len - len as u32;
         log.last_append_ms = now_ms;
         log.entry.is_stale_for_kafka = true;
-        let group = match log.config().durability {
+        let group = match log.entry.durability {
             Durability::PageCache => log.first_group,
             Durability::Fsync => {
                 let frame = AppendFrame {
@@ -275,7 +275,7 @@ impl LogSet {
     /// Seals the active segment and begins another at `base_offset`.
     pub(super) fn roll(&mut self, id: LogId, base_offset: i64, now_ms: i64) {
         let log = self.logs.get_mut(&id).expect("the caller has found it");
-        let group = match log.config().durability {
+        let group = match log.entry.durability {
             Durability::PageCache => log.first_group,
             Durability::Fsync => self.queue.open_group(&self.limits),
         };
@@ -286,7 +286,7 @@ impl LogSet {
         let bytes = log.entry.state.producers.to_snapshot().into();
         due.push(Due {
             group,
-            what: DueWrite::Whole { path, bytes },
+            what: DueWrite::whole(path, bytes),
         });
         for due in due {
             self.push_due(id, due, now_ms);

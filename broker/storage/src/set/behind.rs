@@ -73,7 +73,7 @@ impl LogSet {
         let is_ready = |id: &LogId| {
             let log = &self.logs[id];
             let waited = now_ms.saturating_sub(log.due_since_ms) >= self.limits.write_out_ms;
-            too_much || waited || log.config().durability == Durability::PageCache
+            too_much || waited || log.bypasses_commit_log()
         };
         // The urgent ones first; then those that are ready by their own.
         let urgent = self.urgent.iter().copied();
@@ -116,9 +116,17 @@ impl LogSet {
         write_steps(&dues, steps);
         if syncs {
             let mut files = log.unsynced.clone();
-            files.extend(dues.iter().filter_map(batches_file).cloned());
-            files.dedup_by(|a, b| a.same_handle(b));
+            for file in dues.iter().filter_map(batches_file) {
+                if !files.iter().any(|known| known.same_handle(file)) {
+                    files.push(file.clone());
+                }
+            }
             steps.extend(files.into_iter().map(DiskOp::SyncData));
+            // What is synced must be found, too: a new segment, a new directory.
+            steps.push(DiskOp::SyncDir(log.dir.to_path_buf()));
+            if !log.has_durable_dir {
+                steps.push(DiskOp::SyncDir(self.dir.path().to_owned()));
+            }
         }
         Some(Part {
             log: id,
@@ -150,8 +158,9 @@ impl LogSet {
             if part.syncs {
                 log.unsynced_records = 0;
             }
-            if log.config().durability == Durability::PageCache && log.written_end > log.flushed_end
-            {
+            // On the way to fsync it has to wait for a checkpoint.
+            let is_enough = log.bypasses_commit_log() && !log.is_changing();
+            if is_enough && log.written_end > log.flushed_end {
                 log.flushed_end = log.written_end.min(log.end());
                 flushed.push(Flushed {
                     log: part.log,
@@ -280,11 +289,8 @@ fn write_steps(dues: &VecDeque<Due>, steps: &mut Vec<DiskOp>) {
                     slices: vec![bytes.clone()],
                 });
             }
-            DueWrite::Whole { path, bytes } => {
-                steps.extend(atomic_file::unsynced_steps(path, bytes.clone()))
-            }
-            DueWrite::WholeSynced { path, bytes } => {
-                steps.extend(atomic_file::steps(path, bytes.clone()))
+            DueWrite::Whole { path, file, bytes } => {
+                steps.extend(atomic_file::unsynced_steps(path, file, bytes.clone()))
             }
             DueWrite::Cut { file, len } => steps.push(DiskOp::Truncate {
                 file: file.clone(),
@@ -317,7 +323,9 @@ fn note_written(log: &mut Log, due: Due, now_ms: i64) {
             log.unsynced_records += records;
             log.note_unsynced(&file);
         }
-        DueWrite::Entries { file, .. } | DueWrite::Cut { file, .. } => log.note_unsynced(&file),
-        DueWrite::Whole { .. } | DueWrite::WholeSynced { .. } | DueWrite::Remove { .. } => {}
+        DueWrite::Entries { file, .. }
+        | DueWrite::Cut { file, .. }
+        | DueWrite::Whole { file, .. } => log.note_unsynced(&file),
+        DueWrite::Remove { .. } => {}
     }
 }

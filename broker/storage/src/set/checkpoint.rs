@@ -227,6 +227,8 @@ impl LogSet {
             std::mem::replace(&mut self.checkpoint.phase, Phase::Idle)
         {
             self.ring.release(sequence);
+            self.released = sequence;
+            self.change_durabilities();
         }
     }
 }

@@ -23,20 +23,15 @@ impl LogSet {
             let epochs = render_epoch_checkpoint(state.epochs.entries())
                 .into_bytes()
                 .into();
-            let path = log.dir.join(LEADER_EPOCH_CHECKPOINT);
-            due.push(Due {
-                group: 0,
-                what: DueWrite::WholeSynced {
-                    path,
-                    bytes: epochs,
-                },
-            });
-            let path = SegmentFile::Snapshot.path(&log.dir, state.end());
-            let bytes = state.producers.to_snapshot().into();
-            due.push(Due {
-                group: 0,
-                what: DueWrite::WholeSynced { path, bytes },
-            });
+            let snapshot = SegmentFile::Snapshot.path(&log.dir, state.end());
+            let producers = state.producers.to_snapshot().into();
+            for (path, bytes) in [
+                (log.dir.join(LEADER_EPOCH_CHECKPOINT), epochs),
+                (snapshot, producers),
+            ] {
+                let what = DueWrite::whole(path, bytes);
+                due.push(Due { group: 0, what });
+            }
             log.entry.is_stale_for_kafka = false;
             self.changed.insert(id);
             for due in due {

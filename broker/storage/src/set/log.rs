@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ottla_protocol::Uuid;
 
+use crate::atomic_file;
 use crate::damage::Damage;
 use crate::disk::{File, OpenMode};
 use crate::entry::{Durability, Entry, LogId};
@@ -115,10 +116,12 @@ pub(super) enum DueWrite {
     },
     /// Entries for an index file.
     Entries { file: File, at: u64, bytes: Bytes },
-    /// A small file of Kafka's, as a whole.
-    Whole { path: PathBuf, bytes: Bytes },
-    /// The same, durable at once: nobody syncs it later.
-    WholeSynced { path: PathBuf, bytes: Bytes },
+    /// A small file of Kafka's, as a whole. `file` is its temporary one, which a checkpoint syncs under its new name.
+    Whole {
+        path: PathBuf,
+        file: File,
+        bytes: Bytes,
+    },
     /// The file is made if it is not there, and gets this length.
     Cut { file: File, len: u64 },
     /// The file goes, if it is there.
@@ -129,11 +132,16 @@ impl Due {
     pub(super) fn bytes(&self) -> usize {
         match &self.what {
             DueWrite::Batches { len, .. } => *len,
-            DueWrite::Entries { bytes, .. }
-            | DueWrite::Whole { bytes, .. }
-            | DueWrite::WholeSynced { bytes, .. } => bytes.len(),
+            DueWrite::Entries { bytes, .. } | DueWrite::Whole { bytes, .. } => bytes.len(),
             DueWrite::Cut { .. } | DueWrite::Remove { .. } => 0,
         }
+    }
+}
+
+impl DueWrite {
+    pub(super) fn whole(path: PathBuf, bytes: Bytes) -> Self {
+        let file = atomic_file::temporary_file(&path);
+        Self::Whole { path, file, bytes }
     }
 }
 
@@ -204,8 +212,7 @@ pub struct Log {
 
 impl Log {
     /// A log in the directory `root`, new or found there. What it holds is written and as durable as promised.
-    pub(super) fn new(mut entry: Entry, config: LogConfig, root: &Path) -> Self {
-        entry.durability = config.durability;
+    pub(super) fn new(entry: Entry, config: LogConfig, root: &Path) -> Self {
         let dir: Arc<Path> = root.join(entry.name.to_string()).into();
         let end = entry.state.end();
         let high_watermark = entry.high_watermark.clamp(entry.state.log_start, end);
@@ -337,7 +344,6 @@ impl Log {
 
     pub(super) fn configure(&mut self, config: LogConfig) {
         self.config = config;
-        self.entry.durability = config.durability;
     }
 
     pub(super) fn damage_with(&mut self, damage: Damage) {

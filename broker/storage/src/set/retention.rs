@@ -75,7 +75,7 @@ impl LogSet {
                 self.roll(id, end, now_ms);
             }
             self.raise_start(id, old.start, now_ms);
-            if old.seals_active {
+            if old.seals_active && !self.logs[&id].bypasses_commit_log() {
                 // The commit log tells of a new segment only by its first batch, which may be long in coming.
                 self.put_frame(id);
             }
@@ -95,12 +95,14 @@ impl LogSet {
         log.entry.is_stale_for_kafka = true;
         let due_ms = now_ms.saturating_add(log.config().file_delete_delay_ms);
         let after_due = Some((id, log.dues_pushed));
+        let after_checkpoint = log.bypasses_commit_log();
         for segment in &gone {
             for kind in SegmentFile::ALL {
                 let path = kind.path(&log.dir, segment.base_offset);
                 self.removals.push(Removal {
                     due_ms,
                     after_group: group,
+                    after_checkpoint,
                     after_due,
                     path,
                     is_dir: false,

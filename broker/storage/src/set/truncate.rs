@@ -7,7 +7,7 @@ use super::LogSet;
 use super::NoSuchLog;
 use super::log::{Due, DueWrite};
 use crate::dir::DirError;
-use crate::entry::LogId;
+use crate::entry::{Durability, LogId};
 use crate::index::{OFFSET_ENTRY_LEN, TIME_ENTRY_LEN, TXN_ENTRY_LEN};
 use crate::names::SegmentFile;
 use crate::rewind::{Rereading, SegmentEntries};
@@ -35,12 +35,17 @@ impl LogSet {
         offset: i64,
         now_ms: i64,
     ) -> Result<i64, TruncateError> {
-        let log = self.logs.get(&id).ok_or(NoSuchLog(id))?;
-        if offset >= log.end() {
-            return Ok(log.end());
+        let log = self.logs.get_mut(&id).ok_or(NoSuchLog(id))?;
+        let end = log.end();
+        if offset >= end {
+            // An epoch that this replica began as leader, and wrote nothing in, is not its new leader's.
+            log.entry.state.epochs.truncate_end(end);
+            log.entry.is_stale_for_kafka = true;
+            self.changed.insert(id);
+            return Ok(end);
         }
         if offset <= log.log_start() {
-            self.truncate_fully_and_start_at(id, offset, now_ms)?;
+            self.truncate_fully_and_start_at(id, offset, now_ms).await?;
             return Ok(offset);
         }
         // With everything in its files, one way of reading serves all cases.
@@ -59,13 +64,15 @@ impl LogSet {
     }
 
     /// Drops everything; the log goes on, empty, at `offset` (a follower whose leader has nothing that it has, a snapshot).
-    pub fn truncate_fully_and_start_at(
+    pub async fn truncate_fully_and_start_at(
         &mut self,
         id: LogId,
         offset: i64,
         now_ms: i64,
-    ) -> Result<(), NoSuchLog> {
+    ) -> Result<(), TruncateError> {
         self.logs.get(&id).ok_or(NoSuchLog(id))?;
+        // A checkpoint under way may count on writes that would be dropped here.
+        self.settle(now_ms).await?;
         self.replace(
             id,
             LogState::new(offset, now_ms),
@@ -84,6 +91,8 @@ impl LogSet {
         let before = std::mem::replace(&mut log.entry.state, state);
         log.renew_files();
         log.entry.is_stale_for_kafka = true;
+        // Until its files are cut, durably, a start must not take what lies in them behind the end for the log's.
+        log.entry.durability = Durability::Fsync;
         let end = log.end();
         log.flushed_end = end;
         log.written_end = end;
@@ -93,6 +102,7 @@ impl LogSet {
             flushed.end_offset = flushed.end_offset.min(end);
         }
         let group = self.put_frame(id);
+        self.adjust_durability(id);
         // Old segments that wait for their removal may have the names of segments to come: they go first.
         let (waiting, others) = std::mem::take(&mut self.removals)
             .into_iter()
@@ -127,6 +137,12 @@ impl LogSet {
         }
         let active = &log.state().active;
         let base = active.base_offset;
+        if active.len == 0 {
+            // A snapshot of an earlier branch may have this very name, and would be believed.
+            let path = SegmentFile::Snapshot.path(&log.dir, base);
+            let producers = log.producers().to_snapshot().into();
+            writes.push(DueWrite::whole(path, producers));
+        }
         let mut offsets = Vec::with_capacity(entries.offsets.len() * OFFSET_ENTRY_LEN);
         entries
             .offsets

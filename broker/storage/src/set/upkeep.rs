@@ -184,6 +184,7 @@ impl LogSet {
                     };
                     removal.due_ms <= now_ms
                         && removal.after_group <= durable
+                        && (!removal.after_checkpoint || removal.after_group <= self.released)
                         && removal.after_due.is_none_or(is_written)
                 });
         self.removals = later;
