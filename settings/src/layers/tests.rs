@@ -188,7 +188,8 @@ fn a_topic_becomes_typed() {
     );
     let row =
         crate::table::find(crate::table::Scope::Topic, "ottla.durability").expect("it is a row");
-    assert!(crate::check::check(row, "page-cache").is_err());
+    assert!(crate::check::check(row, "page-cache").is_ok());
+    assert!(crate::check::check(row, "none").is_err());
 }
 
 #[test]

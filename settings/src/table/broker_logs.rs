@@ -60,5 +60,5 @@ rows! { Broker:
     Accepted           Int     "num.replica.alter.log.dirs.threads"            null                     []                   Static      High   Plain          "Threads that move replicas between directories.";
     Refused(POLICY)    Class   "create.topic.policy.class.name"                null                     []                   Static      Low    Plain          "A plugin that may refuse new topics.";
     Refused(POLICY)    Class   "alter.config.policy.class.name"                null                     []                   Static      Low    Plain          "A plugin that may refuse changes of configuration.";
-    Refused(PAGE_CACHE) String  "ottla.durability"                              "fsync"                  [of "fsync" "page-cache"] ClusterWide High   Plain          since "ottla" "When a write is durable: fsync (before it is acknowledged) or page-cache (Kafka's way: the system writes it later).";
+    Served             String  "ottla.durability"                              "fsync"                  [of "fsync" "page-cache"] ClusterWide High   Plain          since "ottla" "When a write is durable: fsync (before it is acknowledged) or page-cache (Kafka's way: the system writes it later).";
 }

@@ -17,5 +17,3 @@ pub(super) const TWO_PHASE: &str =
 pub(super) const UNSTABLE: &str = "only released versions are spoken";
 pub(super) const COMPACTION: &str =
     "compact asks for keys, as in Kafka, but nothing is compacted so far";
-pub(super) const PAGE_CACHE: &str =
-    "page-cache is not served so far: a killed broker could lose records that it had acknowledged";
