@@ -512,6 +512,7 @@ async fn host_metadata_log(
         config: LogConfig {
             retention: None,
             segment_bytes: config.metadata_segment_bytes,
+            may_use_reserve: true,
             ..Default::default()
         },
     };

@@ -149,6 +149,7 @@ impl TopicConfigs {
             },
             flush_messages: config.flush_messages,
             flush_ms: config.flush_ms,
+            may_use_reserve: false,
         }
     }
 

@@ -8,6 +8,7 @@
 mod debian;
 mod go;
 mod maven;
+mod mounts;
 mod node;
 mod python;
 
@@ -78,6 +79,11 @@ pub const PEERS: &[Peer] = &[
         name: "package-index",
         what: "Debian's package index under apt's lists",
         fetch: debian::package_index,
+    },
+    Peer {
+        name: "mounts",
+        what: "the right to mount small file systems",
+        fetch: mounts::allowed,
     },
 ];
 

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
 use ottla_broker_storage::{
     Damage, Flushed, LogId, LogName, LogSet, OpenedLog, Progress, Read, ReadError,
@@ -55,6 +56,7 @@ pub fn start(rt: &Rt, config: OwnerConfig) -> PartitionsHandle {
         deferred: VecDeque::new(),
         stopping: None,
         truncating: None,
+        upkeep_due: rt.now() + UPKEEP_EVERY,
     };
     rt.spawn(Box::pin(owner.run(requests)));
     PartitionsHandle { mailbox }
@@ -75,7 +77,12 @@ struct Owner {
     deferred: VecDeque<Request>,
     stopping: Option<oneshot::Sender<bool>>,
     truncating: Option<Truncate>,
+    /// Upkeep is not put off beyond this by requests that never cease.
+    upkeep_due: Instant,
 }
+
+/// While there is always a request, time passes all the same: a full disk is looked at again, old segments go.
+const UPKEEP_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Clone, Copy)]
 struct Replica {
@@ -126,6 +133,9 @@ impl Owner {
                 Event::Time => self.pass_time(),
                 Event::NoMoreHandles => return,
             }
+            if self.rt.now() >= self.upkeep_due {
+                self.pass_time();
+            }
             self.set.submit(self.rt.wall_clock_ms());
             self.take_up_deferred();
             if let Some(truncate) = self.truncating.take() {
@@ -156,7 +166,7 @@ impl Owner {
             .next_deadline_ms(wall_ms)
             .saturating_sub(wall_ms)
             .clamp(1, 60_000);
-        let upkeep = self.rt.now() + std::time::Duration::from_millis(in_ms as u64);
+        let upkeep = self.rt.now() + Duration::from_millis(in_ms as u64);
         self.waiters
             .next_deadline()
             .map_or(upkeep, |deadline| deadline.min(upkeep))
@@ -552,6 +562,7 @@ impl Owner {
             let _ = fetch.reply.send(found.outcomes);
         }
         self.set.upkeep(self.rt.wall_clock_ms());
+        self.upkeep_due = now + UPKEEP_EVERY;
     }
 
     fn bounds(&self, partition: PartitionId) -> Result<LogBounds, PartitionError> {

@@ -229,20 +229,27 @@ impl LogDir {
         LogId(self.0.next_log.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// A write found no space, or the next one may not.
     pub(crate) fn set_full(&self) {
-        let _ = self
+        let was_serving = self
             .0
             .health
-            .compare_exchange(SERVING, FULL, Ordering::AcqRel, Ordering::Acquire);
+            .compare_exchange(SERVING, FULL, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok();
+        if was_serving {
+            let path = self.0.path.display();
+            tracing::error!(%path, "the log directory is full: appends wait until there is room, reads go on");
+        }
     }
 
-    /// Judges the space that is left; half as much again as the least is wanted before appends go on.
-    pub(crate) fn note_space(&self, space: Space) {
+    /// Judges the space that is left; half as much again as the least is wanted before appends go on. Returns what may
+    /// be taken of it before it has to be looked at again.
+    pub(crate) fn note_space(&self, space: Space) -> u64 {
         let least = (space.total / 20).clamp(FREE_BYTES_MIN, FREE_BYTES_MAX);
         let (from, to) = match space.free {
             free if free < least => (SERVING, FULL),
             free if free > least + least / 2 => (FULL, SERVING),
-            _ => return,
+            free => return free - least,
         };
         if self
             .0
@@ -258,6 +265,7 @@ impl LogDir {
                 _ => tracing::info!(%path, free = space.free, "there is room again: appends go on"),
             }
         }
+        space.free.saturating_sub(least)
     }
 
     /// The disk failed: nothing here is written any more, and nothing that was not durable is acknowledged.

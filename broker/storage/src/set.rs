@@ -125,6 +125,11 @@ pub struct LogSet {
     next_retention_ms: i64,
     next_expiry_ms: i64,
     space_seen_ms: i64,
+    /// The limit of the commit log, less on a small disk.
+    commit_log_bytes_max: u64,
+    /// Bytes that may still be taken of the disk: what is looked at every few seconds can be gone in one. `None` until
+    /// it was first looked at.
+    space_left: Option<u64>,
     /// A write found no space: nothing is written until there is some again.
     has_no_space: bool,
     /// Flushed offsets that a truncation came across and the owner has not been told yet.
@@ -187,6 +192,8 @@ impl LogSet {
             next_retention_ms: 0,
             next_expiry_ms: 0,
             space_seen_ms: 0,
+            commit_log_bytes_max: limits.commit_log_bytes_max,
+            space_left: None,
             has_no_space: false,
             untold: Vec::new(),
         }

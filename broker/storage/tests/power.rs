@@ -393,3 +393,70 @@ fn a_full_disk_at_a_clean_stop_is_an_error_and_loses_nothing() {
     world.check(&owner);
     assert_eq!(owner.close(1), Closed::ForKafka);
 }
+
+#[test]
+fn a_small_disk_fills_with_records_and_its_reserve_lets_room_be_made() {
+    const CAPACITY: u64 = 96 << 20;
+    let disk = PowerDisk::new();
+    disk.set_capacity(CAPACITY);
+    let opened = try_open_on(
+        disk.clone(),
+        Path::new(ROOT),
+        DirOptions {
+            limits: Limits::default(),
+            ..harness::options()
+        },
+    )
+    .expect("opens");
+    let mut owner = Owner::of(
+        opened,
+        LogConfig {
+            segment_bytes: 1 << 20,
+            retention: None,
+            file_delete_delay_ms: 0,
+            ..LogConfig::default()
+        },
+    );
+    let filling = owner.create("filling");
+    owner.config.may_use_reserve = true;
+    let metadata = owner.create("metadata");
+    owner.append(metadata, batch(1, &[b"a topic"]));
+    owner.flush();
+    owner.pass(1);
+
+    // No time passes: what is taken is counted, not only looked at every few seconds.
+    let value = vec![b'v'; 200 << 10];
+    let mut taken = 0;
+    let refused = loop {
+        match owner.try_append(filling, batch(1, &[&value])) {
+            Ok(_) => taken += value.len() as u64,
+            Err(error) => break error,
+        }
+        owner.flush();
+    };
+    assert!(matches!(refused, AppendError::DiskFull), "{refused}");
+    assert!(taken > CAPACITY / 2, "only {taken} bytes of records fit");
+    for _ in 0..4 {
+        owner.pass(1000);
+    }
+    assert_eq!(owner.dir.health(), Health::Full);
+    let left = CAPACITY - disk.used();
+    assert!(left > 2 << 20, "the reserve has {left} bytes left");
+
+    // The reserve is there for what makes room.
+    owner.append(metadata, batch(1, &[b"the topic is gone"]));
+    let end = owner.set.log(filling).expect("there").end();
+    owner
+        .set
+        .delete_records(filling, end, owner.now_ms)
+        .expect("deleted");
+    owner.flush();
+    for _ in 0..4 {
+        owner.pass(1000);
+    }
+    assert_eq!(owner.dir.health(), Health::Serving);
+    owner.append(filling, batch(1, &[&value]));
+    owner.flush();
+    assert_eq!(owner.consume(filling, end, 1 << 20), [(end, value)]);
+    assert_eq!(owner.consume(metadata, 0, 1 << 20).len(), 2);
+}

@@ -127,6 +127,7 @@ impl LogSet {
         }
         match self.health() {
             Health::Serving => Ok(log),
+            Health::Full if log.config().may_use_reserve && !self.has_no_space => Ok(log),
             Health::Full => Err(AppendError::DiskFull),
             Health::Dead(reason) => Err(AppendError::DirDead(reason)),
         }
@@ -171,6 +172,8 @@ impl LogSet {
         };
         let first_offset = first.header().base_offset;
         let log_start = log.log_start();
+        let bytes: usize = batches.iter().map(BatchView::size).sum();
+        self.take_space(bytes as u64, now_ms);
         self.write(id, &batches, &markers, now_ms);
         Ok(AppendedRecords {
             first_offset,

@@ -84,8 +84,8 @@ impl LogSet {
         if self.checkpoint.last_ms == i64::MIN {
             self.checkpoint.last_ms = now_ms;
         }
-        let is_full = self.ring.used_bytes() > self.limits.commit_log_bytes_max / 3
-            && !self.changed.is_empty();
+        let is_full =
+            self.ring.used_bytes() > self.commit_log_bytes_max / 3 && !self.changed.is_empty();
         let is_time = now_ms.saturating_sub(self.checkpoint.last_ms) >= self.limits.checkpoint_ms
             && !self.changed.is_empty();
         if !(is_full || is_time || self.checkpoint.is_hurried) {

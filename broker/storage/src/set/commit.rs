@@ -314,21 +314,41 @@ impl LogSet {
             .join(commit_chunk(u32::from(self.lane), chunk.number))
     }
 
+    /// Takes away what was made of a chunk before the disk was full.
+    pub(super) fn remove_failed_chunk(&mut self, chunk: Chunk) {
+        let op = DiskOp::RemoveFile(self.chunk_path(chunk));
+        let removed = self.dir.disk().submit(crate::disk::Lane::Any, op);
+        self.flights.start(Flight::FailedChunk, removed);
+    }
+
     /// Has another chunk made, if one may be: zeroed, so that its commits need no journal of the file system.
     fn make_chunk(&mut self, group_len: u64) {
         let is_being_made = self
             .flights
-            .count(|flight| matches!(flight, Flight::Chunk(_)))
+            .count(|flight| matches!(flight, Flight::Chunk(_) | Flight::FailedChunk))
             > 0;
         let next = (self.ring.bytes() + self.limits.chunk_bytes_first).next_power_of_two() / 2;
         let usual = next.clamp(self.limits.chunk_bytes_first, self.limits.chunk_bytes_max);
-        let len = usual.max(group_len.next_power_of_two());
+        let needed = group_len.next_power_of_two();
+        let left = self.space_left.unwrap_or(u64::MAX);
+        let len = if usual.max(needed) > left {
+            needed
+        } else {
+            usual.max(needed)
+        };
         // A group that no chunk could ever hold gets one of its own, over the limit.
-        let allowed = self.ring.bytes() + len <= self.limits.commit_log_bytes_max
+        let allowed = self.ring.bytes() + len <= self.commit_log_bytes_max
             || group_len > self.limits.chunk_bytes_max;
         if is_being_made || !allowed {
             return;
         }
+        if len > left {
+            if self.ring.room() < group_len {
+                self.dir.set_full();
+            }
+            return;
+        }
+        self.space_left = self.space_left.map(|left| left - len);
         let chunk = Chunk {
             number: self.ring.next_number(),
             len,

@@ -22,6 +22,8 @@ pub(super) enum Flight {
     Manifest,
     /// A new chunk of the commit log.
     Chunk(Chunk),
+    /// The removal of one that there was no space for.
+    FailedChunk,
     /// Free space.
     Space,
     /// A removal or renaming: being too late is no failure.

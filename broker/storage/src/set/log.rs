@@ -51,6 +51,9 @@ pub struct LogConfig {
     pub flush_messages: i64,
     /// `flush.ms`: likewise after so long.
     pub flush_ms: i64,
+    /// Whether appends go on in the space that is kept free when the disk is nearly full: without the metadata log no
+    /// topic could be deleted to make room.
+    pub may_use_reserve: bool,
 }
 
 impl Default for LogConfig {
@@ -69,6 +72,7 @@ impl Default for LogConfig {
             durability: Durability::Fsync,
             flush_messages: i64::MAX,
             flush_ms: i64::MAX,
+            may_use_reserve: false,
         }
     }
 }

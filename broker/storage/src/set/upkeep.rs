@@ -6,12 +6,15 @@ use super::commit::Flushed;
 use super::flight::{Answer, Flight, Progress};
 use super::{LogSet, Removal};
 use crate::dir::DirError;
-use crate::disk::{DiskOp, DiskOutcome, Lane};
+use crate::disk::{DiskOp, DiskOutcome, Lane, Space};
 use crate::entry::{Durability, LogId};
 
 /// Space is looked at this often while there is enough, and while there is not.
 const SPACE_CHECK_MS: i64 = 2000;
 const FULL_CHECK_MS: i64 = 250;
+
+/// With less than this it is looked at after every append: more than is appended while the disk answers.
+const SPACE_LOW_BYTES: u64 = 16 << 20;
 
 /// Producers are looked through this often (`producer.id.expiration.check.interval.ms`).
 const EXPIRY_CHECK_MS: i64 = 600_000;
@@ -71,10 +74,20 @@ impl LogSet {
                 if failed.error.kind() == io::ErrorKind::NotFound
                     && !self.logs.contains_key(&id) => {}
             (Flight::Chunk(chunk), Ok(_)) => self.ring.add(chunk),
-            // Without a further chunk the log goes on in those that it has.
-            (Flight::Chunk(_), Err(failed)) if failed.is_full => self.found_no_space(),
+            // Without a further chunk the log goes on in those that it has. What was made of this one is room that
+            // everything else needs.
+            (Flight::Chunk(chunk), Err(failed)) if failed.is_full => {
+                self.remove_failed_chunk(chunk);
+                self.found_no_space();
+            }
+            (Flight::FailedChunk, _) => {}
             (Flight::Space, Ok(Some(DiskOutcome::Space(space)))) => {
-                self.dir.note_space(space);
+                // What was acknowledged and is not written out yet has its place already.
+                let free = space.free.saturating_sub(self.behind_bytes as u64);
+                self.space_left = Some(self.dir.note_space(Space { free, ..space }));
+                // On a small disk the records come first.
+                let small = (space.total / 8).max(4 * self.limits.chunk_bytes_first);
+                self.commit_log_bytes_max = self.limits.commit_log_bytes_max.min(small);
                 if self.has_no_space && !self.dir.health().is_full() {
                     self.has_no_space = false;
                     self.write_again();
@@ -161,15 +174,33 @@ impl LogSet {
         } else {
             SPACE_CHECK_MS
         };
-        let is_wanted = is_full || !self.changed.is_empty();
-        if is_wanted
-            && now_ms.saturating_sub(self.space_seen_ms) >= every
-            && self.flights.count(|flight| *flight == Flight::Space) == 0
-        {
-            self.space_seen_ms = now_ms;
-            let op = DiskOp::Space(self.dir.path().to_owned());
-            self.flights
-                .start(Flight::Space, self.dir.disk().submit(Lane::Any, op));
+        let is_wanted = is_full || self.space_left.is_none() || !self.changed.is_empty();
+        if is_wanted && now_ms.saturating_sub(self.space_seen_ms) >= every {
+            self.ask_for_space(now_ms);
+        }
+    }
+
+    fn ask_for_space(&mut self, now_ms: i64) {
+        if self.flights.count(|flight| *flight == Flight::Space) > 0 {
+            return;
+        }
+        self.space_seen_ms = now_ms;
+        let op = DiskOp::Space(self.dir.path().to_owned());
+        self.flights
+            .start(Flight::Space, self.dir.disk().submit(Lane::Any, op));
+    }
+
+    /// Bytes are taken of the disk. Before they are too many it is asked again; when they are, appends stop.
+    pub(super) fn take_space(&mut self, bytes: u64, now_ms: i64) {
+        let Some(left) = &mut self.space_left else {
+            return;
+        };
+        *left = left.saturating_sub(bytes);
+        if *left == 0 {
+            self.dir.set_full();
+        }
+        if *left < SPACE_LOW_BYTES {
+            self.ask_for_space(now_ms);
         }
     }
 
@@ -271,6 +302,7 @@ fn flight_name(flight: Flight) -> &'static str {
         Flight::Sync(_) => "syncing segments",
         Flight::Manifest => "writing the manifest",
         Flight::Chunk(_) => "making room for the commit log",
+        Flight::FailedChunk => "removing a chunk of the commit log",
         Flight::Space => "asking for free space",
         Flight::Tidying => "removing old files",
     }
