@@ -460,3 +460,37 @@ fn a_small_disk_fills_with_records_and_its_reserve_lets_room_be_made() {
     assert_eq!(owner.consume(filling, end, 1 << 20), [(end, value)]);
     assert_eq!(owner.consume(metadata, 0, 1 << 20).len(), 2);
 }
+
+#[test]
+fn more_than_the_commit_log_holds_may_wait_for_it() {
+    let limits = Limits {
+        commit_log_bytes_max: 64 << 10,
+        chunk_bytes_first: 16 << 10,
+        chunk_bytes_max: 32 << 10,
+        group_bytes_max: 4 << 10,
+        ..Limits::default()
+    };
+    let opened = try_open_on(
+        PowerDisk::new(),
+        Path::new(ROOT),
+        DirOptions {
+            limits,
+            ..harness::options()
+        },
+    )
+    .expect("opens");
+    let mut owner = Owner::of(opened, LogConfig::default());
+    let id = owner.create("burst");
+    // A checkpoint begins while most of them are queued, and waits for the last.
+    for _ in 0..100 {
+        owner.append(id, batch(1, &[&[b'v'; 3000]]));
+    }
+    owner.flush();
+    assert_eq!(owner.set.log(id).expect("there").flushed_end(), 100);
+    owner.pass(60_000);
+    for _ in 0..100 {
+        owner.append(id, batch(1, &[&[b'w'; 3000]]));
+    }
+    owner.flush();
+    assert_eq!(owner.consume(id, 0, 1 << 20).len(), 200);
+}

@@ -62,6 +62,14 @@ impl Checkpoint {
         matches!(self.phase, Phase::Idle)
     }
 
+    /// Whether it cannot go on before this group is durable.
+    pub(super) fn waits_for(&self, sequence: u64) -> bool {
+        match &self.phase {
+            Phase::Draining { captured, .. } => captured.sequence >= sequence,
+            Phase::Idle | Phase::Syncing { .. } | Phase::Writing { .. } => false,
+        }
+    }
+
     /// A log is gone: a checkpoint under way must not bring it back.
     pub(super) fn forget(&mut self, id: LogId) {
         match &mut self.phase {

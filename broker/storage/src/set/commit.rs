@@ -197,8 +197,13 @@ impl LogSet {
         };
         let len = group.builder.len_on_disk() as u64;
         let Some(place) = self.ring.place(len, group.sequence) else {
-            self.make_chunk(len);
-            self.checkpoint.hurry();
+            // A checkpoint that waits for this very group will not give it room.
+            if self.checkpoint.waits_for(group.sequence) {
+                self.make_chunk_of(len.next_power_of_two());
+            } else {
+                self.make_chunk(len);
+                self.checkpoint.hurry();
+            }
             return;
         };
         let group = self.queue.groups.pop_front().expect("it was looked at");
@@ -323,10 +328,6 @@ impl LogSet {
 
     /// Has another chunk made, if one may be: zeroed, so that its commits need no journal of the file system.
     fn make_chunk(&mut self, group_len: u64) {
-        let is_being_made = self
-            .flights
-            .count(|flight| matches!(flight, Flight::Chunk(_) | Flight::FailedChunk))
-            > 0;
         let next = (self.ring.bytes() + self.limits.chunk_bytes_first).next_power_of_two() / 2;
         let usual = next.clamp(self.limits.chunk_bytes_first, self.limits.chunk_bytes_max);
         let needed = group_len.next_power_of_two();
@@ -339,7 +340,7 @@ impl LogSet {
         // A group that no chunk could ever hold gets one of its own, over the limit.
         let allowed = self.ring.bytes() + len <= self.commit_log_bytes_max
             || group_len > self.limits.chunk_bytes_max;
-        if is_being_made || !allowed {
+        if !allowed {
             return;
         }
         if len > left {
@@ -348,7 +349,18 @@ impl LogSet {
             }
             return;
         }
-        self.space_left = self.space_left.map(|left| left - len);
+        self.make_chunk_of(len);
+    }
+
+    fn make_chunk_of(&mut self, len: u64) {
+        let is_being_made = self
+            .flights
+            .count(|flight| matches!(flight, Flight::Chunk(_) | Flight::FailedChunk))
+            > 0;
+        if is_being_made || self.has_no_space {
+            return;
+        }
+        self.space_left = self.space_left.map(|left| left.saturating_sub(len));
         let chunk = Chunk {
             number: self.ring.next_number(),
             len,
