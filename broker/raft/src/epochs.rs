@@ -47,6 +47,15 @@ impl Epochs {
         self.starts.retain(|start| start.start < end);
     }
 
+    /// Drops what ended at or before `start`; the epoch that holds it begins there now.
+    pub fn truncate_start(&mut self, start: i64) {
+        let after = self.starts.partition_point(|known| known.start <= start);
+        if let Some(holder) = after.checked_sub(1) {
+            self.starts.drain(..holder);
+            self.starts[0].start = start;
+        }
+    }
+
     /// The largest epoch that is not above `epoch`, and the offset after its last record in a log that
     /// ends at `log_end` (KIP-101). `None` if every known epoch is above it.
     pub fn end_of(&self, epoch: i32, log_end: i64) -> Option<(i32, i64)> {

@@ -32,6 +32,8 @@ pub struct LogBounds {
     pub epochs: Epochs,
     /// The newest finished snapshot other than the bootstrap one.
     pub snapshot: Option<SnapshotId>,
+    /// The oldest one that is kept: the log's records are needed from its end on only.
+    pub oldest_snapshot: Option<SnapshotId>,
 }
 
 impl LogBounds {
@@ -105,8 +107,11 @@ pub enum Input {
     SnapshotMade(SnapshotId),
     /// A snapshot of the leader was loaded and the log begins after it.
     SnapshotLoaded(SnapshotId),
-    /// The log begins later now.
-    LogStartMoved(i64),
+    /// Snapshots older than this one are gone, and with them the records below its end.
+    SnapshotsRetired {
+        /// The oldest that is kept.
+        oldest: SnapshotId,
+    },
     /// An answer to our fetch told who leads (−1: the answerer does not know) in which epoch.
     LeaderHeard {
         /// The leader.
@@ -268,7 +273,12 @@ impl Raft {
                 self.log.epochs.truncate(end);
             }
             Input::SnapshotMade(snapshot) => {
-                self.log.snapshot = self.log.snapshot.max(Some(snapshot))
+                assert!(
+                    snapshot.end_offset <= self.high_watermark,
+                    "a snapshot holds committed records only"
+                );
+                self.log.snapshot = self.log.snapshot.max(Some(snapshot));
+                self.log.oldest_snapshot.get_or_insert(snapshot);
             }
             Input::SnapshotLoaded(snapshot) => {
                 self.log = LogBounds {
@@ -277,10 +287,15 @@ impl Raft {
                     flushed: snapshot.end_offset,
                     epochs: Epochs::default(),
                     snapshot: Some(snapshot),
+                    oldest_snapshot: Some(snapshot),
                 };
                 self.commit(snapshot.end_offset, out);
             }
-            Input::LogStartMoved(start) => self.log.start = self.log.start.max(start),
+            Input::SnapshotsRetired { oldest } => {
+                self.log.oldest_snapshot = Some(oldest);
+                self.log.start = self.log.start.max(oldest.end_offset);
+                self.log.epochs.truncate_start(self.log.start);
+            }
             Input::LeaderHeard { leader_id, epoch } => self.hear_of_leader(leader_id, epoch, out),
             Input::HighWatermarkHeard(offset) => {
                 if matches!(self.role, Role::Follower { .. }) {
@@ -291,36 +306,40 @@ impl Raft {
         }
     }
 
-    /// Judges the fetch of an observer or follower.
-    pub fn judge_fetch(&self, claim: FetchClaim) -> FetchVerdict {
-        let epoch = self.quorum.leader_epoch;
-        if claim.epoch < epoch {
-            return FetchVerdict::Refuse(ErrorCode::FENCED_LEADER_EPOCH);
+    /// Whether this node leads in the epoch that a request names. Errors: the code that refuses it.
+    pub fn leads_in(&self, epoch: i32) -> Result<(), ErrorCode> {
+        if epoch < self.quorum.leader_epoch {
+            return Err(ErrorCode::FENCED_LEADER_EPOCH);
         }
-        if claim.epoch > epoch {
-            return FetchVerdict::Refuse(ErrorCode::UNKNOWN_LEADER_EPOCH);
+        if epoch > self.quorum.leader_epoch {
+            return Err(ErrorCode::UNKNOWN_LEADER_EPOCH);
         }
         if self.role != Role::Leader {
-            return FetchVerdict::Refuse(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+            return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
         }
+        Ok(())
+    }
+
+    /// Judges the fetch of an observer or follower.
+    pub fn judge_fetch(&self, claim: FetchClaim) -> FetchVerdict {
+        if let Err(refused) = self.leads_in(claim.epoch) {
+            return FetchVerdict::Refuse(refused);
+        }
+        let epoch = self.quorum.leader_epoch;
         if claim.last_fetched_epoch < 0
             || claim.last_fetched_epoch > epoch
             || claim.fetch_offset < 0
         {
             return FetchVerdict::Refuse(ErrorCode::INVALID_REQUEST);
         }
-        if let Some(snapshot) = self.log.snapshot {
-            let begins_with_snapshot =
-                claim.fetch_offset == 0 || claim.fetch_offset < self.log.start;
-            let other_history_at_start = claim.fetch_offset == self.log.start
-                && self.log.start == snapshot.end_offset
-                && claim.last_fetched_epoch != snapshot.epoch;
-            if begins_with_snapshot
-                || other_history_at_start
-                || claim.last_fetched_epoch < snapshot.epoch
-                    && claim.fetch_offset < snapshot.end_offset
-            {
-                return FetchVerdict::Snapshot(snapshot);
+        if let (Some(newest), Some(oldest)) = (self.log.snapshot, self.log.oldest_snapshot) {
+            let start = self.log.start;
+            // Who has nothing is quicker with the snapshot, even where the log still begins at 0.
+            let is_below = claim.fetch_offset == 0 || claim.fetch_offset < start;
+            let other_history_at_start =
+                claim.fetch_offset == start && claim.last_fetched_epoch != oldest.epoch;
+            if is_below || other_history_at_start || claim.last_fetched_epoch < oldest.epoch {
+                return FetchVerdict::Snapshot(newest);
             }
         }
         if claim.fetch_offset == 0 {
@@ -338,7 +357,7 @@ impl Raft {
             }
             Some(_) => FetchVerdict::Serve,
             // Its last record is in our snapshot, not in our log.
-            None if self.log.snapshot.is_some_and(|snapshot| {
+            None if self.log.oldest_snapshot.is_some_and(|snapshot| {
                 snapshot.epoch == claim.last_fetched_epoch
                     && snapshot.end_offset == claim.fetch_offset
             }) =>

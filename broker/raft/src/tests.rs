@@ -95,6 +95,7 @@ fn records_of_older_epochs_count_only_behind_one_of_the_own_epoch() {
         flushed: 10,
         epochs,
         snapshot: None,
+        oldest_snapshot: None,
     });
     raft.step(Input::Flushed(10), &mut out);
     assert_eq!(raft.high_watermark(), 0);
@@ -200,6 +201,7 @@ fn a_fetch_is_judged_by_epoch_then_by_history() {
         flushed: 10,
         epochs,
         snapshot: None,
+        oldest_snapshot: None,
     };
     let (mut raft, _) = leader(log);
     raft.step(
@@ -246,6 +248,7 @@ fn who_starts_from_nothing_gets_the_snapshot() {
         flushed: 9,
         epochs,
         snapshot: Some(snapshot),
+        oldest_snapshot: Some(snapshot),
     });
     let epoch = raft.epoch();
     let judge = |fetch_offset, last_fetched_epoch| {
@@ -258,6 +261,65 @@ fn who_starts_from_nothing_gets_the_snapshot() {
     assert_eq!(judge(0, 0), FetchVerdict::Snapshot(snapshot));
     assert_eq!(judge(6, 2), FetchVerdict::Serve);
     assert_eq!(judge(6, 1), FetchVerdict::Snapshot(snapshot));
+}
+
+#[test]
+fn the_oldest_snapshot_says_who_is_too_far_behind_and_the_newest_is_offered() {
+    let epochs = Epochs::new([
+        EpochStart { epoch: 1, start: 0 },
+        EpochStart { epoch: 2, start: 6 },
+        EpochStart {
+            epoch: 4,
+            start: 12,
+        },
+    ]);
+    let (mut raft, mut out) = leader(LogBounds {
+        start: 0,
+        end: 20,
+        flushed: 20,
+        epochs,
+        ..LogBounds::default()
+    });
+    let epoch = raft.epoch();
+    raft.step(
+        Input::Appended {
+            epoch,
+            start: 20,
+            end: 21,
+        },
+        &mut out,
+    );
+    raft.step(Input::Flushed(21), &mut out);
+    let id = |end_offset, epoch| SnapshotId { end_offset, epoch };
+    raft.step(Input::SnapshotMade(id(8, 2)), &mut out);
+    raft.step(Input::SnapshotMade(id(15, 4)), &mut out);
+    let judge = |raft: &Raft, fetch_offset, last_fetched_epoch| {
+        raft.judge_fetch(FetchClaim {
+            epoch,
+            fetch_offset,
+            last_fetched_epoch,
+        })
+    };
+    // Both are kept, and so is the whole log.
+    let newest = FetchVerdict::Snapshot(id(15, 4));
+    assert_eq!(judge(&raft, 0, 0), newest);
+    assert_eq!(judge(&raft, 4, 1), newest);
+    assert_eq!(judge(&raft, 7, 2), FetchVerdict::Serve);
+    assert_eq!(judge(&raft, 13, 4), FetchVerdict::Serve);
+
+    raft.step(Input::SnapshotsRetired { oldest: id(15, 4) }, &mut out);
+    assert_eq!(raft.log().start, 15);
+    assert_eq!(judge(&raft, 13, 4), newest);
+    assert_eq!(judge(&raft, 15, 2), newest);
+    assert_eq!(judge(&raft, 15, 4), FetchVerdict::Serve);
+    assert_eq!(judge(&raft, 21, epoch), FetchVerdict::Serve);
+    assert_eq!(
+        judge(&raft, 21, 4),
+        FetchVerdict::Diverging {
+            epoch: 4,
+            end_offset: 20
+        }
+    );
 }
 
 #[test]

@@ -167,6 +167,7 @@ impl Quorum {
             flushed: end,
             epochs,
             snapshot: None,
+            oldest_snapshot: None,
         };
         let (now, mut out) = (self.now(), Vec::new());
         let raft = Raft::start_voter(
