@@ -12,7 +12,7 @@ use ottla_protocol::Str;
 use ottla_protocol::messages::create_topics_request::CreatableTopicConfig;
 use ottla_settings::{BrokerConfig, Fault, Faults, Layers, Origin, Properties, environment, key};
 
-use crate::controller::ControllerAddress;
+use crate::controller::{ControllerAddress, SnapshotPolicy, SnapshotRetention};
 use crate::coordinator::OFFSETS_TOPIC;
 use crate::server::ListenerKind;
 
@@ -68,6 +68,12 @@ pub struct Config {
     pub broker_session_timeout: Duration,
     /// `metadata.log.segment.bytes`
     pub metadata_segment_bytes: u32,
+    /// `metadata.log.max.*snapshot*`, `metadata.max.retention.*`
+    pub metadata_snapshots: SnapshotPolicy,
+    /// `internal.metadata.delete.delay.millis`
+    pub metadata_delete_delay_ms: i64,
+    /// `controller.quorum.fetch.snapshot.max.bytes`
+    pub snapshot_fetch_bytes_max: i32,
     /// `log.retention.check.interval.ms`
     pub retention_check: Duration,
     /// What group coordinators work with.
@@ -261,8 +267,10 @@ impl Config {
             connections_max: size(key::MAX_CONNECTIONS),
             heartbeat_interval: ms(key::BROKER_HEARTBEAT_INTERVAL_MS),
             broker_session_timeout: ms(key::BROKER_SESSION_TIMEOUT_MS),
-            metadata_segment_bytes: u32::try_from(layers.get(key::METADATA_LOG_SEGMENT_BYTES))
-                .unwrap_or(u32::MAX),
+            metadata_segment_bytes: metadata_segment_bytes(layers),
+            metadata_snapshots: metadata_snapshots(layers),
+            metadata_delete_delay_ms: layers.get(key::INTERNAL_METADATA_DELETE_DELAY_MILLIS),
+            snapshot_fetch_bytes_max: layers.get(key::CONTROLLER_QUORUM_FETCH_SNAPSHOT_MAX_BYTES),
             retention_check: Duration::from_millis(
                 u64::try_from(layers.get(key::LOG_RETENTION_CHECK_INTERVAL_MS)).unwrap_or(u64::MAX),
             ),
@@ -307,6 +315,33 @@ fn only_log_dir(settings: &BrokerConfig) -> Result<PathBuf, ConfigError> {
         ));
     }
     Ok(PathBuf::from(log_dir))
+}
+
+/// The internal key is for tests, and wins.
+fn metadata_segment_bytes(layers: &Layers) -> u32 {
+    let public = layers.get(key::METADATA_LOG_SEGMENT_BYTES);
+    let bytes = layers
+        .get(key::INTERNAL_METADATA_LOG_SEGMENT_BYTES)
+        .unwrap_or(public);
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+fn metadata_snapshots(layers: &Layers) -> SnapshotPolicy {
+    let between = layers.get(key::METADATA_LOG_MAX_RECORD_BYTES_BETWEEN_SNAPSHOTS);
+    let interval_ms = layers.get(key::METADATA_LOG_MAX_SNAPSHOT_INTERVAL_MS);
+    let age_max_ms = layers.get(key::METADATA_MAX_RETENTION_MS);
+    SnapshotPolicy {
+        record_bytes_between: u64::try_from(between).unwrap_or(u64::MAX),
+        interval: u64::try_from(interval_ms)
+            .ok()
+            .filter(|ms| *ms > 0)
+            .map(Duration::from_millis),
+        retention: SnapshotRetention {
+            // Negative is no bound, as in Kafka.
+            bytes_max: u64::try_from(layers.get(key::METADATA_MAX_RETENTION_BYTES)).ok(),
+            age_max_ms: Some(age_max_ms).filter(|ms| *ms >= 0),
+        },
+    }
 }
 
 fn controllers(settings: &BrokerConfig) -> Vec<ControllerAddress> {

@@ -79,6 +79,11 @@ impl Publisher {
         )
     }
 
+    /// The image that was published last.
+    pub fn newest(&self) -> Arc<Image> {
+        Arc::clone(&self.newest.borrow())
+    }
+
     /// Publishes `image`, which differs from the one before by `delta`.
     pub fn publish(&self, image: Image, delta: &Delta) {
         let old = Arc::clone(&self.newest.borrow());

@@ -13,12 +13,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_broker_metadata::{
-    ConfigRules, ControllerOptions, Image, Provenance, Replayer, format_records,
-};
-use ottla_broker_raft::{
-    Epochs, LogBounds, Raft, RaftConfig, ReplicaKey, Voter, VoterEndpoint, VoterSet,
-};
+use ottla_broker_metadata::{ConfigRules, ControllerOptions, Provenance, Replayer, format_records};
+use ottla_broker_raft::{Raft, RaftConfig, ReplicaKey, Voter, VoterEndpoint, VoterSet};
 use ottla_broker_storage::{Closed, DirError, LogConfig, LogDir};
 use ottla_client::{Connection, ConnectionOptions};
 use ottla_protocol::messages::describe_cluster_request::DescribeClusterRequest;
@@ -29,12 +25,11 @@ use crate::auth::Authorizer;
 use crate::config::{Config, ListenerConfig};
 use crate::controller::{
     self, ActiveConfig, BrokerIdentity, ControllerHandle, Link, METADATA_PARTITION, METADATA_TOPIC,
-    MetadataDir, ObserverConfig, QuorumView,
+    MetadataDir, ObserverConfig, QuorumView, Snapshots,
 };
 use crate::coordinator;
 use crate::data_dir::{self, DataDir};
 use crate::lifecycle::{self, AdvertisedEndpoint, Registration};
-use crate::partition::scan::scan;
 use crate::partition::{self, Hosted, OwnerConfig, PartitionsHandle, Publication, Request};
 use crate::producer_ids::ProducerIds;
 use crate::publish::{ImageCell, Publisher};
@@ -60,6 +55,9 @@ pub enum StartError {
     /// The metadata log cannot be used.
     #[error(transparent)]
     MetadataLog(#[from] controller::MetadataLogError),
+    /// Snapshots and log do not make the metadata.
+    #[error(transparent)]
+    Recover(#[from] controller::RecoverError),
     /// The quorum is not one that can be served.
     #[error(transparent)]
     Quorum(#[from] ottla_broker_raft::StartError),
@@ -397,7 +395,14 @@ async fn start_quorum(
 ) -> Result<ControllerHandle, StartError> {
     let dir = MetadataDir::new(rt.disk(), config.log_dir.clone());
     host_metadata_log(&partitions, config, None).await?;
-    let mut recovered = recover_metadata_log(&partitions).await?;
+    let mut recovered = controller::recover(&dir, &partitions).await?;
+    let snapshots = Snapshots::new(
+        rt,
+        dir.clone(),
+        config.metadata_snapshots,
+        recovered.snapshots,
+        recovered.record_bytes,
+    );
     let quorum_state = dir.read_quorum_state().await?;
     let view = Rc::new(QuorumView::default());
     view.leader_id.set(-1);
@@ -434,6 +439,8 @@ async fn start_quorum(
             dir,
             replayer: recovered.replayer,
             raft,
+            snapshots,
+            snapshot_fetch_bytes_max: config.snapshot_fetch_bytes_max,
         };
         let caught_up = controller::start_observer(
             rt,
@@ -492,6 +499,7 @@ async fn start_quorum(
         replayer: recovered.replayer,
         raft,
         raft_outputs,
+        snapshots,
     };
     let commands =
         controller::start_active(rt, active, partitions, publisher, Rc::clone(&view)).await?;
@@ -513,6 +521,7 @@ async fn host_metadata_log(
             retention: None,
             segment_bytes: config.metadata_segment_bytes,
             may_use_reserve: true,
+            file_delete_delay_ms: config.metadata_delete_delay_ms,
             ..Default::default()
         },
     };
@@ -523,52 +532,6 @@ async fn host_metadata_log(
     Ok(partitions
         .ask(|done| Request::Publish(publication, done))
         .await?)
-}
-
-struct Recovered {
-    replayer: Replayer,
-    provenance: Provenance,
-    voters: Option<VoterSet>,
-    bounds: LogBounds,
-}
-
-async fn recover_metadata_log(partitions: &PartitionsHandle) -> Result<Recovered, StartError> {
-    let bounds = partitions
-        .ask(|reply| Request::Bounds(METADATA_PARTITION, reply))
-        .await??;
-    let mut recovered = Recovered {
-        replayer: Replayer::new(Image::default()),
-        provenance: Provenance::default(),
-        voters: None,
-        bounds: LogBounds {
-            start: bounds.log_start,
-            end: bounds.log_end,
-            flushed: bounds.log_end,
-            ..Default::default()
-        },
-    };
-    let mut epochs = Epochs::default();
-    scan(
-        partitions,
-        METADATA_PARTITION,
-        bounds,
-        |batch| -> Result<(), controller::MetadataLogError> {
-            let header = batch.header();
-            epochs.assign(header.partition_leader_epoch, header.base_offset);
-            recovered.provenance = Provenance {
-                offset: header.last_offset(),
-                epoch: header.partition_leader_epoch,
-                timestamp_ms: header.max_timestamp,
-            };
-            if let Some(voters) = controller::apply_batch(&mut recovered.replayer, &batch)? {
-                recovered.voters = Some(voters);
-            }
-            Ok(())
-        },
-    )
-    .await?;
-    recovered.bounds.epochs = epochs;
-    Ok(recovered)
 }
 
 fn publish_recovered(replayer: &mut Replayer, provenance: Provenance, publisher: &Publisher) {

@@ -112,6 +112,8 @@ keys! {
     GROUP_MAX_SIZE: i32 = "group.max.size";
     GROUP_MIN_SESSION_TIMEOUT_MS: i32 = "group.min.session.timeout.ms";
     INITIAL_BROKER_REGISTRATION_TIMEOUT_MS: i32 = "initial.broker.registration.timeout.ms";
+    INTERNAL_METADATA_DELETE_DELAY_MILLIS: i64 = "internal.metadata.delete.delay.millis";
+    INTERNAL_METADATA_LOG_SEGMENT_BYTES: Option<i32> = "internal.metadata.log.segment.bytes";
     INTER_BROKER_LISTENER_NAME: Option<String> = "inter.broker.listener.name";
     LISTENERS: Vec<String> = "listeners";
     LISTENER_SECURITY_PROTOCOL_MAP: String = "listener.security.protocol.map";

@@ -183,6 +183,11 @@ impl SnapshotReader {
         Self::default()
     }
 
+    /// What was read of the head so far; `None` before the header.
+    pub fn head(&self) -> Option<&SnapshotHead> {
+        self.head.as_ref()
+    }
+
     /// Takes the next batch; returns its metadata records.
     pub fn batch(&mut self, batch: &BatchView) -> Result<Vec<MetadataRecord>, SnapshotError> {
         if self.ended {

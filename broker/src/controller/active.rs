@@ -6,32 +6,31 @@
 //! pending; a damaged log ends the process.
 //! Not here: what to decide (broker/metadata), when records count as committed (broker/raft).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use ottla_broker_metadata::{
     Controller, ControllerOptions, Decision, Delta, Image, Provenance, Replayer, VersionedRecord,
 };
-use ottla_broker_raft::{FetchVerdict, Input, Output, Raft, ReplicaKey};
+use ottla_broker_raft::{
+    FetchClaim, FetchVerdict, Input, Now, Output, PeerInput, Raft, ReplicaKey, SnapshotId,
+};
 use ottla_broker_storage::Origin;
-use ottla_protocol::messages::describe_quorum_request::DescribeQuorumRequest;
-use ottla_protocol::messages::describe_quorum_response::{self, DescribeQuorumResponse};
 use ottla_protocol::records::BatchView;
 use ottla_protocol::{ErrorCode, Uuid};
 use tokio::sync::{mpsc, oneshot};
 
 use super::commands::{Command, Forwarded};
+use super::describe_quorum::describe_quorum;
 use super::files::MetadataDir;
-use super::{Judgement, METADATA_PARTITION, QuorumView, log};
+use super::snapshots::Snapshots;
+use super::{Judgement, METADATA_PARTITION, QuorumView, SnapshotJudgement, log};
 use crate::partition::{Append, AppendEntry, Appended, PartitionError, PartitionsHandle, Request};
 use crate::publish::Publisher;
 use crate::rt::{Instant, Rt};
 
 /// Records of a long decision per batch; Kafka's limit.
 const RECORDS_PER_BATCH_MAX: usize = 10_000;
-
-/// First version of DescribeQuorum that knows directory ids and listeners (KIP-853).
-const DIRECTORY_IDS_SINCE: i16 = 2;
 
 /// What the loop needs from the start of the process.
 pub struct ActiveConfig {
@@ -49,6 +48,8 @@ pub struct ActiveConfig {
     pub raft: Raft,
     /// What its start asked for.
     pub raft_outputs: Vec<Output>,
+    /// The snapshots on this disk.
+    pub snapshots: Snapshots,
 }
 
 /// Starts the loop on this shard; yields when the epoch's first records are committed.
@@ -80,7 +81,7 @@ pub async fn start(
         view,
         committed,
         pending: VecDeque::new(),
-        observers: BTreeMap::new(),
+        snapshots: config.snapshots,
         ends,
         generation: 0,
         ready: Some(ready),
@@ -110,7 +111,7 @@ struct Active {
     /// The image as of the last commit: where a refused append leads back to.
     committed: Image,
     pending: VecDeque<Pending>,
-    observers: BTreeMap<ReplicaKey, Observer>,
+    snapshots: Snapshots,
     ends: mpsc::UnboundedSender<AppendEnd>,
     /// Appends of an earlier generation were refused together.
     generation: u64,
@@ -121,6 +122,8 @@ struct Active {
 struct Pending {
     /// Committed at this high watermark.
     end: i64,
+    /// Length of the batch.
+    bytes: usize,
     publish: Option<(Image, Delta)>,
     replies: Vec<Release>,
 }
@@ -133,13 +136,6 @@ struct AppendEnd {
     outcome: Result<Appended, PartitionError>,
 }
 
-/// An observer or follower as the leader last heard of it.
-struct Observer {
-    fetch_offset: i64,
-    last_fetch_ms: i64,
-    last_caught_up_ms: i64,
-}
-
 impl Active {
     async fn run(
         mut self,
@@ -148,7 +144,14 @@ impl Active {
     ) {
         let rt = Rc::clone(&self.rt);
         loop {
-            let deadline = self.controller.next_deadline().map(Instant::from_ms);
+            self.snapshots
+                .upkeep(&self.publisher.newest(), &mut self.raft, &self.partitions)
+                .await;
+            let session = self.controller.next_deadline().map(Instant::from_ms);
+            let deadline = session
+                .into_iter()
+                .chain(self.snapshots.next_deadline())
+                .min();
             let wake = rt.sleep_until(deadline.unwrap_or(Instant::from_nanos(u64::MAX / 4)));
             tokio::select! {
                 biased;
@@ -160,6 +163,7 @@ impl Active {
                     Some(command) => self.apply(command),
                     None => return,
                 },
+                () = self.snapshots.write_ended() => {}
                 () = wake, if deadline.is_some() => self.expire_sessions(),
             }
         }
@@ -229,7 +233,7 @@ impl Active {
                 self.settle(&request, Decision::nothing(response), reply);
             }
             Command::DescribeQuorum(caller, request, reply) => {
-                let response = self.describe_quorum(&request, caller.version);
+                let response = describe_quorum(&self.raft, self.now(), &request, caller.version);
                 // The asker may have gone.
                 let _ = reply.send(response);
             }
@@ -238,17 +242,15 @@ impl Active {
                 claim,
                 reply,
             } => {
-                let verdict = self.raft.judge_fetch(claim);
-                if verdict == FetchVerdict::Serve {
-                    self.note_fetch(replica, claim.fetch_offset);
-                }
-                let _ = reply.send(Judgement {
-                    verdict,
-                    leader_id: self.raft.leader_id(),
-                    epoch: self.raft.epoch(),
-                    high_watermark: self.raft.high_watermark(),
-                    log_start: self.raft.log().start,
-                });
+                let _ = reply.send(self.judge_fetch(replica, claim));
+            }
+            Command::JudgeSnapshot {
+                replica,
+                epoch,
+                id,
+                reply,
+            } => {
+                let _ = reply.send(self.judge_snapshot_fetch(replica, epoch, id));
             }
         }
     }
@@ -316,9 +318,11 @@ impl Active {
             epoch,
             timestamp_ms: now_ms,
         });
+        let bytes = batch.size();
         self.append_batch(batch, epoch, base, end);
         self.pending.push_back(Pending {
             end,
+            bytes,
             publish,
             replies,
         });
@@ -437,9 +441,11 @@ impl Active {
         )
         .expect("control records can be written");
         let end = batch.header().next_offset();
+        let bytes = batch.size();
         self.append_batch(batch, epoch, base, end);
         self.pending.push_back(Pending {
             end,
+            bytes,
             publish: None,
             replies: Vec::new(),
         });
@@ -458,6 +464,7 @@ impl Active {
             let Some(pending) = self.pending.pop_front() else {
                 break;
             };
+            self.snapshots.note_committed(pending.bytes);
             if let Some((image, delta)) = pending.publish {
                 self.committed = image.clone();
                 self.publisher.publish(image, &delta);
@@ -482,102 +489,52 @@ impl Active {
         }
     }
 
-    fn note_fetch(&mut self, replica: ReplicaKey, fetch_offset: i64) {
-        let now_ms = self.rt.wall_clock_ms();
-        let observer = self.observers.entry(replica).or_insert(Observer {
-            fetch_offset,
-            last_fetch_ms: now_ms,
-            last_caught_up_ms: -1,
-        });
-        observer.fetch_offset = fetch_offset;
-        observer.last_fetch_ms = now_ms;
-        if fetch_offset >= self.raft.log().end {
-            observer.last_caught_up_ms = now_ms;
+    fn judge_fetch(&mut self, replica: ReplicaKey, claim: FetchClaim) -> Judgement {
+        let verdict = self.raft.judge_fetch(claim);
+        if verdict == FetchVerdict::Serve {
+            let offset = claim.fetch_offset;
+            self.hear_from(PeerInput::Fetched { replica, offset });
+        }
+        Judgement {
+            verdict,
+            leader_id: self.raft.leader_id(),
+            epoch: self.raft.epoch(),
+            high_watermark: self.raft.high_watermark(),
+            log_start: self.raft.log().start,
         }
     }
 
-    fn describe_quorum(
-        &self,
-        request: &DescribeQuorumRequest,
-        version: i16,
-    ) -> DescribeQuorumResponse {
-        let has_directories = version >= DIRECTORY_IDS_SINCE;
-        let directory = |id: Uuid| if has_directories { id } else { Uuid::ZERO };
-        let asks_for_metadata = request.topics.iter().any(|topic| {
-            topic.topic_name == *super::METADATA_TOPIC
-                && topic
-                    .partitions
-                    .iter()
-                    .any(|partition| partition.partition_index == 0)
+    fn judge_snapshot_fetch(
+        &mut self,
+        replica: ReplicaKey,
+        epoch: i32,
+        id: SnapshotId,
+    ) -> SnapshotJudgement {
+        let file = self.raft.leads_in(epoch).and_then(|()| {
+            self.hear_from(PeerInput::FetchedSnapshot { replica });
+            let found = self.snapshots.find(id);
+            found.ok_or(ErrorCode::SNAPSHOT_NOT_FOUND)
         });
-        if !asks_for_metadata {
-            return request.refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-        }
-        let end = self.raft.log().end;
-        let now_ms = self.rt.wall_clock_ms();
-        let me = describe_quorum_response::ReplicaState {
-            replica_id: self.options.node_id,
-            replica_directory_id: directory(
-                self.raft
-                    .voters()
-                    .get(self.options.node_id)
-                    .map_or(Uuid::ZERO, |voter| voter.directory_id),
-            ),
-            log_end_offset: end,
-            last_fetch_timestamp: now_ms,
-            last_caught_up_timestamp: now_ms,
-            ..Default::default()
-        };
-        let observers =
-            self.observers
-                .iter()
-                .map(|(key, observer)| describe_quorum_response::ReplicaState {
-                    replica_id: key.id,
-                    replica_directory_id: directory(key.directory_id),
-                    log_end_offset: observer.fetch_offset,
-                    last_fetch_timestamp: observer.last_fetch_ms,
-                    last_caught_up_timestamp: observer.last_caught_up_ms,
-                    ..Default::default()
-                });
-        let partition = describe_quorum_response::PartitionData {
-            partition_index: 0,
+        SnapshotJudgement {
+            file,
             leader_id: self.raft.leader_id(),
-            leader_epoch: self.raft.epoch(),
-            high_watermark: self.raft.high_watermark(),
-            current_voters: vec![me],
-            observers: observers.collect(),
-            ..Default::default()
-        };
-        let nodes = self
-            .raft
-            .voters()
-            .iter()
-            .map(|(id, voter)| describe_quorum_response::Node {
-                node_id: id,
-                listeners: voter
-                    .endpoints
-                    .iter()
-                    .map(|endpoint| describe_quorum_response::Listener {
-                        name: endpoint.name.clone(),
-                        host: endpoint.host.clone(),
-                        port: endpoint.port,
-                        ..Default::default()
-                    })
-                    .collect(),
-                ..Default::default()
-            });
-        DescribeQuorumResponse {
-            topics: vec![describe_quorum_response::TopicData {
-                topic_name: super::METADATA_TOPIC.into(),
-                partitions: vec![partition],
-                ..Default::default()
-            }],
-            nodes: if has_directories {
-                nodes.collect()
-            } else {
-                Vec::new()
-            },
-            ..Default::default()
+            epoch: self.raft.epoch(),
+        }
+    }
+
+    fn hear_from(&mut self, input: PeerInput) {
+        let mut outputs = Vec::new();
+        self.raft.peer(input, self.now(), &mut outputs);
+        assert!(
+            outputs.is_empty(),
+            "who only observes a quorum of one decides nothing in it"
+        );
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            monotonic_ms: self.rt.now().ms(),
+            wall_ms: self.rt.wall_clock_ms(),
         }
     }
 }

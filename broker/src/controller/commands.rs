@@ -1,7 +1,7 @@
 //! What the active controller can be asked, and how each question travels: as a command within the
 //! process, or as a request to another one.
 
-use ottla_broker_raft::{FetchClaim, ReplicaKey};
+use ottla_broker_raft::{FetchClaim, ReplicaKey, SnapshotId};
 use ottla_protocol::messages::allocate_producer_ids_request::AllocateProducerIdsRequest;
 use ottla_protocol::messages::allocate_producer_ids_response::AllocateProducerIdsResponse;
 use ottla_protocol::messages::alter_configs_request::AlterConfigsRequest;
@@ -37,7 +37,7 @@ use ottla_protocol::messages::update_features_response::UpdateFeaturesResponse;
 use ottla_protocol::{ErrorCode, Request};
 use tokio::sync::oneshot;
 
-use super::Judgement;
+use super::{Judgement, SnapshotJudgement};
 use crate::auth::Principal;
 
 /// On whose behalf, and in which version, a request is decided.
@@ -143,6 +143,17 @@ pub enum Command {
         claim: FetchClaim,
         /// The judgement.
         reply: oneshot::Sender<Judgement>,
+    },
+    /// How to answer a fetch of a snapshot.
+    JudgeSnapshot {
+        /// Who fetches.
+        replica: ReplicaKey,
+        /// Epoch in which the fetcher believes that we lead.
+        epoch: i32,
+        /// What it wants.
+        id: SnapshotId,
+        /// The judgement.
+        reply: oneshot::Sender<SnapshotJudgement>,
     },
 }
 

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_broker_metadata::VersionedRecord;
+use ottla_broker_metadata::{EncodeBatchError, VersionedRecord};
 use ottla_broker_raft::{QuorumState, QuorumStateError, SnapshotId, VoterSet};
 use ottla_broker_storage::atomic_file;
-use ottla_broker_storage::disk::{Disk, DiskOp, Lane};
+use ottla_broker_storage::disk::{Disk, DiskOp, File, Lane, OpenMode};
 use ottla_protocol::messages::kraft_version_record::KRaftVersionRecord;
 use ottla_protocol::messages::snapshot_footer_record::SnapshotFooterRecord;
 use ottla_protocol::messages::snapshot_header_record::SnapshotHeaderRecord;
@@ -57,6 +57,9 @@ pub enum FileError {
     /// A record cannot be written.
     #[error("cannot write a checkpoint: {0}")]
     Encode(#[from] EncodeError),
+    /// A batch of a snapshot cannot be written.
+    #[error("cannot write a snapshot: {0}")]
+    EncodeBatch(#[from] EncodeBatchError),
 }
 
 /// The directory of the metadata log; cheap to clone.
@@ -72,8 +75,71 @@ impl MetadataDir {
         Self { disk, log_dir }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// Where the file `name` of the metadata log lies.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.log_dir.join(format!("{METADATA_TOPIC}-0")).join(name)
+    }
+
+    /// Names of the files beside the segments; none when there is no directory yet.
+    pub(super) async fn names(&self) -> Result<Vec<String>, FileError> {
+        let path = self.log_dir.join(format!("{METADATA_TOPIC}-0"));
+        match self.disk.list(Lane::Any, path.clone()).await {
+            Ok(entries) => Ok(entries.into_iter().map(|entry| entry.name).collect()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(source) => Err(FileError::Io { path, source }),
+        }
+    }
+
+    /// Up to `len` bytes of a file at `position`, fewer at its end; `None` when there is no such file.
+    pub(super) async fn read_at(
+        &self,
+        name: &str,
+        position: u64,
+        len: usize,
+    ) -> Result<Option<Bytes>, FileError> {
+        let path = self.path(name);
+        let file = File::new(path.clone(), OpenMode::Read);
+        match self.disk.read(Lane::Any, &file, position, len).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => Ok(Some(read.map_err(|source| FileError::Io { path, source })?)),
+        }
+    }
+
+    /// Length of a file; 0 when there is none.
+    pub(super) async fn len(&self, name: &str) -> Result<u64, FileError> {
+        let path = self.path(name);
+        let stat = self.disk.stat(Lane::Any, path.clone()).await;
+        let stat = stat.map_err(|source| FileError::Io { path, source })?;
+        Ok(stat.map_or(0, |stat| stat.len))
+    }
+
+    /// Removes a file, if it is there.
+    pub(super) async fn remove(&self, name: &str) -> Result<(), FileError> {
+        let path = self.path(name);
+        let removed = self
+            .disk
+            .run(Lane::Any, DiskOp::RemoveFile(path.clone()))
+            .await;
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::Io {
+                path,
+                source: error,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Runs steps about the file at `path`, one after the other.
+    pub(super) async fn run(
+        &self,
+        path: &std::path::Path,
+        steps: Vec<DiskOp>,
+    ) -> Result<(), FileError> {
+        let ran = self.disk.run_all(Lane::Any, steps).await;
+        ran.map(drop).map_err(|source| FileError::Io {
+            path: path.to_owned(),
+            source,
+        })
     }
 
     /// What this node remembers of elections; the default when there is no file yet.

@@ -5,6 +5,7 @@
 //!                                     broker/metadata   broker/raft
 //!  handlers ─ Envelope ─▶ link.rs ──▶ the leader's controller port
 //!                         observer.rs: fetch → append → (committed) replay → publish
+//!  snapshots/: what is committed, as a file; the log's front goes below it; start from it; fetch it
 //! ```
 //! Invariant: an image is published, and a reply released, only when the records behind it are
 //! committed. Not here: decisions (broker/metadata), votes and epochs (broker/raft), files (the owner
@@ -12,16 +13,18 @@
 
 mod active;
 mod commands;
+mod describe_quorum;
 mod files;
 mod link;
 mod log;
 mod observer;
+mod snapshots;
 
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
 
-use ottla_broker_raft::{FetchClaim, FetchVerdict, ReplicaKey, VoterSet};
+use ottla_broker_raft::{FetchClaim, FetchVerdict, ReplicaKey, SnapshotId, VoterSet};
 use ottla_protocol::messages::allocate_producer_ids_request::AllocateProducerIdsRequest;
 use ottla_protocol::messages::allocate_producer_ids_response::AllocateProducerIdsResponse;
 use ottla_protocol::messages::create_topics_request::CreateTopicsRequest;
@@ -37,8 +40,11 @@ pub use commands::{Caller, Command, Forwarded};
 pub use files::{FileError, METADATA_TOPIC, MetadataDir};
 pub use link::decode_principal;
 pub use link::{ControllerAddress, Link};
-pub use log::{MetadataLogError, apply as apply_batch};
+pub use log::MetadataLogError;
 pub use observer::{ObserverConfig, start as start_observer};
+pub use snapshots::{
+    RecoverError, Recovered, SnapshotFile, SnapshotPolicy, SnapshotRetention, Snapshots, recover,
+};
 
 /// The metadata log among the partitions of this shard.
 pub const METADATA_PARTITION: PartitionId = PartitionId {
@@ -193,6 +199,34 @@ impl ControllerHandle {
         answer.await.unwrap_or(elsewhere)
     }
 
+    /// Judges a fetch of a snapshot. Answered here only when the quorum is led here.
+    pub async fn judge_snapshot_fetch(
+        &self,
+        replica: ReplicaKey,
+        epoch: i32,
+        id: SnapshotId,
+    ) -> SnapshotJudgement {
+        let elsewhere = || SnapshotJudgement {
+            file: Err(ErrorCode::NOT_LEADER_OR_FOLLOWER),
+            leader_id: self.view.leader_id.get(),
+            epoch: self.view.epoch.get(),
+        };
+        let Way::Here(commands) = &self.way else {
+            return elsewhere();
+        };
+        let (reply, answer) = oneshot::channel();
+        let command = Command::JudgeSnapshot {
+            replica,
+            epoch,
+            id,
+            reply,
+        };
+        if commands.send(command).is_err() {
+            return elsewhere();
+        }
+        answer.await.unwrap_or_else(|_| elsewhere())
+    }
+
     /// The identity under which this process speaks as a broker.
     pub fn broker(&self) -> &BrokerIdentity {
         &self.broker
@@ -241,4 +275,14 @@ pub struct Judgement {
     pub high_watermark: i64,
     /// First offset of the log.
     pub log_start: i64,
+}
+
+/// What a fetch of a snapshot is answered with.
+pub struct SnapshotJudgement {
+    /// The snapshot, or the code that refuses it.
+    pub file: Result<SnapshotFile, ErrorCode>,
+    /// Who leads.
+    pub leader_id: i32,
+    /// In which epoch.
+    pub epoch: i32,
 }

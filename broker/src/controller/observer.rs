@@ -2,28 +2,34 @@
 //! committed, publish.
 //!
 //! Invariant: a record is applied once it is committed and on this disk; the image is published batch
-//! by batch. Diverging from the leader truncates by epoch, never below the own high watermark.
+//! by batch. Diverging from the leader truncates by epoch, never below the own high watermark. Where
+//! the leader has only a snapshot, that is fetched, the own log begins behind it, and the image is
+//! replaced as a whole.
 //! Not here: when records count as committed (broker/raft), connections (`link.rs`).
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ottla_broker_metadata::{Provenance, Replayer};
-use ottla_broker_raft::{Input, Output, Raft};
+use ottla_broker_metadata::{Delta, Provenance, Replayer};
+use ottla_broker_raft::{Input, Output, Raft, SnapshotId};
 use ottla_client::{Connection, ConnectionError};
 use ottla_protocol::messages::fetch_request::{
     FetchPartition, FetchRequest, FetchTopic, ReplicaState,
 };
-use ottla_protocol::messages::fetch_response::{FetchResponse, PartitionData};
+use ottla_protocol::messages::fetch_response::PartitionData;
+use ottla_protocol::messages::fetch_snapshot_request::{
+    self, FetchSnapshotRequest, PartitionSnapshot, TopicSnapshot,
+};
 use ottla_protocol::records::{BatchError, BatchView, batches};
 use ottla_protocol::{ErrorCode, Records, Str, Uuid};
 use tokio::sync::oneshot;
 
 use super::link::{ControllerAddress, Link};
 use super::log::{self, MetadataLogError};
-use super::{METADATA_PARTITION, MetadataDir, QuorumView};
-use crate::partition::{PartitionError, PartitionsHandle, Replicate, Request, Truncate};
+use super::snapshots::{Download, DownloadError, Downloaded, Snapshots};
+use super::{FileError, METADATA_PARTITION, METADATA_TOPIC, MetadataDir, QuorumView};
+use crate::partition::{PartitionError, PartitionsHandle, Replicate, Request, StartAt, Truncate};
 use crate::publish::Publisher;
 use crate::rt::{Rt, sleep};
 
@@ -33,6 +39,9 @@ const FETCH_WAIT_MS: i32 = 500;
 const FETCH_BYTES_MAX: i32 = 1 << 20;
 /// Pause before asking again after a failure: short, since a controller restarts within milliseconds.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+/// Pause before a snapshot is fetched from its beginning: longer, since it may be large.
+const DOWNLOAD_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the loop needs from the start of the process.
 pub struct ObserverConfig {
@@ -48,6 +57,10 @@ pub struct ObserverConfig {
     pub replayer: Replayer,
     /// Consensus, started.
     pub raft: Raft,
+    /// The snapshots on this disk.
+    pub snapshots: Snapshots,
+    /// `controller.quorum.fetch.snapshot.max.bytes`
+    pub snapshot_fetch_bytes_max: i32,
 }
 
 /// Why one round of fetching did not work; another follows.
@@ -61,6 +74,21 @@ enum RoundError {
     Batch(#[from] BatchError),
     #[error("the local metadata log refuses: {0}")]
     Log(#[from] PartitionError),
+    #[error("a snapshot cannot be kept here: {0}")]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Download(#[from] DownloadError),
+    #[error(
+        "the controller offers snapshot {offered}, which ends before what is committed here ({committed}); was its metadata directory replaced by an older one?"
+    )]
+    SnapshotFromThePast { offered: SnapshotId, committed: i64 },
+}
+
+/// Who leads, and where, as an answer told.
+struct LeaderNews {
+    leader_id: i32,
+    epoch: i32,
+    address: Option<ControllerAddress>,
 }
 
 /// Starts the loop on this shard. The receiver yields when the log has been followed to the leader's
@@ -82,6 +110,7 @@ pub fn start(
         publisher,
         view,
         unapplied: Vec::new(),
+        download: None,
         caught_up: Some(caught_up),
     };
     rt.spawn(Box::pin(observer.run()));
@@ -97,6 +126,8 @@ struct Observer {
     view: Rc<QuorumView>,
     /// Appended, not yet known to be committed.
     unapplied: Vec<BatchView>,
+    /// A snapshot on its way.
+    download: Option<Download>,
     caught_up: Option<oneshot::Sender<()>>,
 }
 
@@ -114,7 +145,11 @@ impl Observer {
                     if !std::mem::replace(&mut complained, true) {
                         tracing::warn!(%error, "cannot follow the metadata log; trying again");
                     }
-                    sleep(&self.rt, RETRY_PAUSE).await;
+                    let pause = match error {
+                        RoundError::Download(_) => DOWNLOAD_RETRY_PAUSE,
+                        _ => RETRY_PAUSE,
+                    };
+                    sleep(&self.rt, pause).await;
                 }
             }
         }
@@ -125,20 +160,49 @@ impl Observer {
             Some(open) => open,
             None => self.link.connect().await?,
         };
-        let response = open.call(&self.fetch_request()).await?;
+        let leader_epoch = self.config.raft.epoch();
+        let download = self.download.take();
+        match download.filter(|download| download.leader_epoch() == leader_epoch) {
+            Some(download) => self.fetch_snapshot(&open, download).await?,
+            None => self.fetch(&open).await?,
+        }
         *connection = Some(open);
+        self.config
+            .snapshots
+            .upkeep(
+                &self.publisher.newest(),
+                &mut self.config.raft,
+                &self.partitions,
+            )
+            .await;
+        Ok(())
+    }
+
+    async fn fetch(&mut self, open: &Connection) -> Result<(), RoundError> {
+        let response = open.call(&self.fetch_request()).await?;
         if response.error_code != ErrorCode::NONE {
             return Err(RoundError::Refused(response.error_code));
         }
         let partition = response
             .responses
-            .first()
-            .and_then(|topic| topic.partitions.first())
-            .cloned();
+            .into_iter()
+            .next()
+            .and_then(|topic| topic.partitions.into_iter().next());
         let Some(partition) = partition else {
             return Err(RoundError::Refused(ErrorCode::UNKNOWN_SERVER_ERROR));
         };
-        self.hear_of_leader(&partition, &response).await;
+        let leader = &partition.current_leader;
+        let mut endpoints = response.node_endpoints.iter();
+        let endpoint = endpoints.find(|endpoint| endpoint.node_id == leader.leader_id);
+        self.hear_of_leader(LeaderNews {
+            leader_id: leader.leader_id,
+            epoch: leader.leader_epoch,
+            address: endpoint.map(|endpoint| ControllerAddress {
+                host: endpoint.host.to_string(),
+                port: u16::try_from(endpoint.port).unwrap_or(0),
+            }),
+        })
+        .await;
         match partition.error_code {
             ErrorCode::NONE => self.take(partition).await,
             ErrorCode::FENCED_LEADER_EPOCH | ErrorCode::UNKNOWN_LEADER_EPOCH
@@ -148,6 +212,135 @@ impl Observer {
             }
             code => Err(RoundError::Refused(code)),
         }
+    }
+
+    /// One piece of the snapshot that the leader named. After a lost connection it goes on where it was;
+    /// after a refusal, or under another leader, the next fetch says what to do.
+    async fn fetch_snapshot(
+        &mut self,
+        open: &Connection,
+        mut download: Download,
+    ) -> Result<(), RoundError> {
+        let called = open.call(&self.fetch_snapshot_request(&download)).await;
+        let response = match called {
+            Ok(response) => response,
+            Err(error) => {
+                self.download = Some(download);
+                return Err(error.into());
+            }
+        };
+        if response.error_code != ErrorCode::NONE {
+            return Err(RoundError::Refused(response.error_code));
+        }
+        let piece = response
+            .topics
+            .into_iter()
+            .next()
+            .and_then(|topic| topic.partitions.into_iter().next());
+        let Some(piece) = piece else {
+            return Err(RoundError::Refused(ErrorCode::UNKNOWN_SERVER_ERROR));
+        };
+        let leader = &piece.current_leader;
+        let mut endpoints = response.node_endpoints.iter();
+        let endpoint = endpoints.find(|endpoint| endpoint.node_id == leader.leader_id);
+        self.hear_of_leader(LeaderNews {
+            leader_id: leader.leader_id,
+            epoch: leader.leader_epoch,
+            address: endpoint.map(|endpoint| ControllerAddress {
+                host: endpoint.host.to_string(),
+                port: endpoint.port,
+            }),
+        })
+        .await;
+        if download.take(piece).await? {
+            match download.finish().await {
+                Err(DownloadError::Load(error)) if error.is_not_understood() => {
+                    tracing::error!(%error, "the controller's snapshot is not for this version; stopping");
+                    std::process::exit(1);
+                }
+                downloaded => self.go_on_behind(downloaded?).await,
+            }
+        } else {
+            self.download = Some(download);
+            Ok(())
+        }
+    }
+
+    fn fetch_snapshot_request(&self, download: &Download) -> FetchSnapshotRequest {
+        let id = download.id();
+        let partition = PartitionSnapshot {
+            partition: METADATA_PARTITION.index,
+            current_leader_epoch: download.leader_epoch(),
+            snapshot_id: fetch_snapshot_request::SnapshotId {
+                end_offset: id.end_offset,
+                epoch: id.epoch,
+                ..Default::default()
+            },
+            position: download.position() as i64,
+            replica_directory_id: self.config.directory_id,
+            ..Default::default()
+        };
+        FetchSnapshotRequest {
+            cluster_id: Some(self.config.cluster_id.clone()),
+            replica_id: self.config.node_id,
+            max_bytes: self.config.snapshot_fetch_bytes_max,
+            topics: vec![TopicSnapshot {
+                name: METADATA_TOPIC.into(),
+                partitions: vec![partition],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }
+    }
+
+    async fn begin_download(&mut self, id: SnapshotId) -> Result<(), RoundError> {
+        let committed = self.config.raft.high_watermark();
+        if id.end_offset < committed {
+            return Err(RoundError::SnapshotFromThePast {
+                offered: id,
+                committed,
+            });
+        }
+        tracing::info!(snapshot = %id, "the controller's log begins later; fetching its snapshot");
+        let dir = self.config.dir.clone();
+        let download = Download::begin(dir, id, self.config.raft.epoch()).await?;
+        self.download = Some(download);
+        Ok(())
+    }
+
+    /// The snapshot is durable: the own log begins behind it, and its image takes the place of the old
+    /// one. A crash in between is made good at start.
+    async fn go_on_behind(&mut self, downloaded: Downloaded) -> Result<(), RoundError> {
+        let Downloaded { id, loaded } = downloaded;
+        self.partitions
+            .ask(|reply| {
+                Request::StartAt(StartAt {
+                    partition: METADATA_PARTITION,
+                    offset: id.end_offset,
+                    reply,
+                })
+            })
+            .await??;
+        self.unapplied.clear();
+        self.config.snapshots.note_loaded(id, loaded.finished);
+        self.config.snapshots.forget_before(id).await;
+        self.config.replayer = loaded.replayer;
+        let voters = loaded.voters.unwrap_or_default();
+        self.config.raft.voters_changed(voters.clone());
+        self.view.voters.replace(voters);
+        let old = self.publisher.newest();
+        // Its own delta leads from an empty image.
+        if let Some((image, _)) = self.config.replayer.publish(loaded.provenance) {
+            let delta = Delta::between(&old, &image);
+            self.publisher.publish(image, &delta);
+        }
+        let mut outputs = Vec::new();
+        self.config
+            .raft
+            .step(Input::SnapshotLoaded(id), &mut outputs);
+        self.carry_out(outputs).await;
+        tracing::info!(snapshot = %id, bytes = loaded.finished.bytes, "loaded the controller's snapshot");
+        Ok(())
     }
 
     fn fetch_request(&self) -> FetchRequest {
@@ -183,37 +376,33 @@ impl Observer {
         }
     }
 
-    async fn hear_of_leader(&mut self, partition: &PartitionData, response: &FetchResponse) {
-        let heard = &partition.current_leader;
-        if heard.leader_epoch < 0 {
+    async fn hear_of_leader(&mut self, news: LeaderNews) {
+        let LeaderNews {
+            leader_id,
+            epoch,
+            address,
+        } = news;
+        if epoch < 0 {
             return;
         }
-        let address = response
-            .node_endpoints
-            .iter()
-            .find(|endpoint| endpoint.node_id == heard.leader_id);
-        if let Some(endpoint) = address {
-            let port = u16::try_from(endpoint.port).unwrap_or(0);
-            self.link.leader_is(Some(ControllerAddress {
-                host: endpoint.host.to_string(),
-                port,
-            }));
+        if address.is_some() {
+            self.link.leader_is(address);
         }
         let mut outputs = Vec::new();
-        self.config.raft.step(
-            Input::LeaderHeard {
-                leader_id: heard.leader_id,
-                epoch: heard.leader_epoch,
-            },
-            &mut outputs,
-        );
+        self.config
+            .raft
+            .step(Input::LeaderHeard { leader_id, epoch }, &mut outputs);
         self.carry_out(outputs).await;
     }
 
     /// Takes records, or cuts the own log where it departs from the leader's.
     async fn take(&mut self, partition: PartitionData) -> Result<(), RoundError> {
         if partition.snapshot_id.end_offset >= 0 {
-            return Err(RoundError::Refused(ErrorCode::SNAPSHOT_NOT_FOUND));
+            let id = SnapshotId {
+                end_offset: partition.snapshot_id.end_offset,
+                epoch: partition.snapshot_id.epoch,
+            };
+            return self.begin_download(id).await;
         }
         if partition.diverging_epoch.end_offset >= 0 {
             let diverging = &partition.diverging_epoch;
@@ -341,6 +530,7 @@ impl Observer {
                 self.config.raft.voters_changed(voters.clone());
                 self.view.voters.replace(voters);
             }
+            self.config.snapshots.note_committed(batch.size());
             let header = batch.header();
             let provenance = Provenance {
                 offset: header.last_offset(),

@@ -1,6 +1,7 @@
 //! What only the controller's port serves: the metadata log for other nodes, and what brokers tell the
 //! controller.
 //!
+//! Snapshots of it: `fetch_snapshot.rs`.
 //! Versions: Fetch 12–18 (of the metadata log) · Envelope 0 · BrokerRegistration 0–4 ·
 //! BrokerHeartbeat 0–2 · AllocateProducerIds 0.
 

@@ -75,6 +75,10 @@ pub enum Request {
     Replicate(Replicate),
     /// Cut the log of a follower.
     Truncate(Truncate),
+    /// Empty a log, which goes on behind a snapshot of what was in it.
+    StartAt(StartAt),
+    /// Let the front of a log go, whoever leads it: a snapshot holds it.
+    RaiseLogStart(RaiseLogStart),
     /// An offset by timestamp or by its special value.
     Offset(OffsetQuery),
     /// End offset of an epoch (KIP-101).
@@ -87,6 +91,11 @@ pub enum Request {
     Bounds(
         PartitionId,
         oneshot::Sender<Result<LogBounds, PartitionError>>,
+    ),
+    /// The leader epochs of one log and the offsets that they begin at, ascending.
+    Epochs(
+        PartitionId,
+        oneshot::Sender<Result<Vec<(i32, i64)>, PartitionError>>,
     ),
     /// Read one log as it lies here, whoever leads it.
     Scan(Scan),
@@ -237,6 +246,26 @@ pub struct Truncate {
     pub reply: oneshot::Sender<Result<(), PartitionError>>,
 }
 
+/// A log that a snapshot has overtaken: nothing of it is needed.
+pub struct StartAt {
+    /// Which log.
+    pub partition: PartitionId,
+    /// Its first and only offset from now on.
+    pub offset: i64,
+    /// Answered when later appends cannot be found without it.
+    pub reply: oneshot::Sender<Result<(), PartitionError>>,
+}
+
+/// The front of a log that a durable snapshot holds.
+pub struct RaiseLogStart {
+    /// Which log.
+    pub partition: PartitionId,
+    /// Its first offset from now on.
+    pub log_start: i64,
+    /// Answered when the move is on its way; it is durable with the next group commit.
+    pub reply: oneshot::Sender<Result<(), PartitionError>>,
+}
+
 /// What offset is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OffsetAt {
@@ -324,6 +353,8 @@ pub struct LogBounds {
     pub high_watermark: i64,
     /// Offset after the last record.
     pub log_end: i64,
+    /// Bytes of its segments.
+    pub bytes: u64,
 }
 
 /// What new metadata means for this broker's partitions.

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ottla_broker_storage::{
-    Damage, Flushed, LogId, LogName, LogSet, OpenedLog, Progress, Read, ReadError,
+    Damage, Flushed, Log, LogId, LogName, LogSet, OpenedLog, Progress, Read, ReadError,
 };
 use ottla_protocol::records::batches;
 use tokio::sync::{mpsc, oneshot};
@@ -181,6 +181,14 @@ impl Owner {
             Request::Replicate(replicate) => self.replicate(replicate),
             Request::Fetch(fetch) => self.fetch(fetch),
             Request::Truncate(truncate) => self.truncating = Some(truncate),
+            Request::StartAt(start) => {
+                let started = self.start_at(start.partition, start.offset);
+                let _ = start.reply.send(started);
+            }
+            Request::RaiseLogStart(raise) => {
+                let raised = self.raise_log_start(raise.partition, raise.log_start);
+                let _ = raise.reply.send(raised);
+            }
             Request::Offset(query) => self.offset(query),
             Request::EpochEnd(query) => self.epoch_end(query),
             Request::DeleteRecords(delete) => self.delete_records(delete),
@@ -196,6 +204,12 @@ impl Owner {
             }
             Request::Bounds(partition, reply) => {
                 let _ = reply.send(self.bounds(partition));
+            }
+            Request::Epochs(partition, reply) => {
+                let epochs = self
+                    .log_of(partition)
+                    .map(|log| log.epoch_starts().collect());
+                let _ = reply.send(epochs);
             }
             Request::Scan(scan) => self.scan(scan),
             Request::Corrupt(partition, damage) => self.mark_corrupt(partition, damage),
@@ -565,16 +579,22 @@ impl Owner {
         self.upkeep_due = now + UPKEEP_EVERY;
     }
 
-    fn bounds(&self, partition: PartitionId) -> Result<LogBounds, PartitionError> {
+    /// The log of a replica here, whoever leads it.
+    fn log_of(&self, partition: PartitionId) -> Result<&Log, PartitionError> {
         let replica = self
             .hosted
             .get(&partition)
             .ok_or(PartitionError::NotLeader)?;
-        let log = self.set.log(replica.log).ok_or(PartitionError::NotLeader)?;
+        self.set.log(replica.log).ok_or(PartitionError::NotLeader)
+    }
+
+    fn bounds(&self, partition: PartitionId) -> Result<LogBounds, PartitionError> {
+        let log = self.log_of(partition)?;
         Ok(LogBounds {
             log_start: log.log_start(),
             high_watermark: log.high_watermark(),
             log_end: log.end(),
+            bytes: log.size_bytes(),
         })
     }
 
@@ -672,6 +692,24 @@ impl Owner {
         moved.map_err(|error| PartitionError::Storage(error.to_string()))?;
         let log = self.set.log(replica.log).ok_or(PartitionError::NotLeader)?;
         Ok(log.log_start())
+    }
+
+    fn start_at(&mut self, partition: PartitionId, offset: i64) -> Result<(), PartitionError> {
+        let log = self.log_of(partition)?.id();
+        self.set
+            .truncate_fully_and_start_at(log, offset, self.rt.wall_clock_ms())
+            .map_err(|error| PartitionError::Storage(error.to_string()))
+    }
+
+    fn raise_log_start(
+        &mut self,
+        partition: PartitionId,
+        log_start: i64,
+    ) -> Result<(), PartitionError> {
+        let log = self.log_of(partition)?.id();
+        self.set
+            .raise_log_start(log, log_start, self.rt.wall_clock_ms())
+            .map_err(|error| PartitionError::Storage(error.to_string()))
     }
 
     /// Rare, and nothing else may happen to the log meanwhile: the loop waits for it.
@@ -818,7 +856,7 @@ fn answer(ticket: Ticket) {
     }
 }
 
-fn out_of_range(offset: i64, log: &ottla_broker_storage::Log) -> PartitionError {
+fn out_of_range(offset: i64, log: &Log) -> PartitionError {
     PartitionError::OffsetOutOfRange {
         offset,
         start: log.log_start(),

@@ -173,6 +173,7 @@ served! {
     DescribeQuorum 0..=2 Exclusive => forwarded::describe_quorum;
     UpdateFeatures 0..=2 Exclusive => forwarded::update_features;
     Envelope 0..=0 Exclusive => quorum::envelope;
+    FetchSnapshot 0..=1 Exclusive => fetch_snapshot::fetch_snapshot;
     DescribeCluster 0..=2 Exclusive => describe_cluster::describe_cluster;
     BrokerRegistration 0..=4 Exclusive => quorum::broker_registration;
     BrokerHeartbeat 0..=2 Exclusive => quorum::broker_heartbeat;

@@ -327,6 +327,12 @@ impl Log {
         self.state().epochs.end_of(epoch, self.end())
     }
 
+    /// Every leader epoch from the log start on, ascending, with its first offset.
+    pub fn epoch_starts(&self) -> impl Iterator<Item = (i32, i64)> {
+        let entries = self.state().epochs.entries().iter();
+        entries.map(|entry| (entry.epoch, entry.start_offset))
+    }
+
     /// The leader epoch of the batch that holds `offset`.
     pub fn epoch_of(&self, offset: i64) -> Option<i32> {
         self.state().epochs.epoch_of(offset)
