@@ -135,6 +135,9 @@ impl Checkpoints {
     }
 }
 
+/// The id that the topic of the metadata log has in every cluster.
+const CLUSTER_METADATA_ID: Uuid = Uuid([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+
 /// One partition directory of Kafka's.
 struct KafkaLog<'a> {
     opening: &'a Opening<'a>,
@@ -195,6 +198,9 @@ impl KafkaLog<'_> {
         Ok(match text.map(|text| parse_partition_metadata(&text)) {
             Some(Ok(topic_id)) => Ok(topic_id),
             Some(Err(error)) => Err(damage(error.to_string())),
+            // A format of Kafka's makes the directory without the file, and so does a first vote that a crash cuts off
+            // from its log. What is in it (votes, snapshots) belongs to the one log of that name.
+            None if self.name.is_cluster_metadata() => Ok(CLUSTER_METADATA_ID),
             None => Err(damage("it is missing".to_owned())),
         })
     }
