@@ -10,13 +10,14 @@
     reason = "a counting allocator is the only way to know what an image weighs"
 )]
 
-use ottla_broker_metadata::{Image, Provenance, Replayer};
+use ottla_broker_metadata::{Image, Provenance, Replayer, SnapshotHead, encode_snapshot};
 use ottla_protocol::metadata_records::{
     MetadataRecord, PartitionChangeRecord, PartitionRecord, TopicRecord,
 };
 use ottla_protocol::{Bytes, Uuid};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 struct Counting;
 
@@ -101,6 +102,36 @@ fn load(values: &[Bytes]) -> Image {
         .0
 }
 
+#[derive(Default)]
+struct Slices {
+    bytes: usize,
+    bytes_max: usize,
+    count: usize,
+    took: Duration,
+    longest: Duration,
+}
+
+/// What whoever writes a snapshot does between two turns of others.
+fn snapshot_slices(image: &Image) -> Slices {
+    let now = || std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    let mut slices = Slices::default();
+    let head = SnapshotHead::default();
+    let mut batches = encode_snapshot(image.to_records(30), &head, 1, 0);
+    loop {
+        let start = now();
+        let Some(batch) = batches.next() else {
+            return slices;
+        };
+        let took = now() - start;
+        let bytes = batch.unwrap().len();
+        slices.bytes += bytes;
+        slices.bytes_max = slices.bytes_max.max(bytes);
+        slices.count += 1;
+        slices.took += took;
+        slices.longest = slices.longest.max(took);
+    }
+}
+
 #[test]
 fn a_million_partitions_fit_and_a_change_costs_what_it_changes() {
     for (topics, partitions_per_topic, replicas, bytes_max) in [
@@ -125,6 +156,19 @@ fn a_million_partitions_fit_and_a_change_costs_what_it_changes() {
         assert!(
             bytes / PARTITIONS <= bytes_max,
             "more than {bytes_max} bytes a partition"
+        );
+
+        let slices = snapshot_slices(&image);
+        println!(
+            "  a snapshot is {} MB in {} batches, made in {} ms, the longest batch in {} us",
+            slices.bytes / 1_000_000,
+            slices.count,
+            slices.took.as_millis(),
+            slices.longest.as_micros()
+        );
+        assert!(
+            slices.bytes_max <= 512 * 1024,
+            "a snapshot is written in slices, not at once"
         );
 
         let mut replayer = Replayer::new(image.clone());

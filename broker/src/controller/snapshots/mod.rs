@@ -121,7 +121,7 @@ impl Snapshots {
         self.record_bytes = 0;
     }
 
-    /// The newest snapshot that can be given to others, and all before it.
+    /// The snapshot `id`, to be given to others, as long as it is kept.
     pub fn find(&self, id: SnapshotId) -> Option<SnapshotFile> {
         let finished = self.finished.get(&id)?;
         Some(SnapshotFile {
@@ -137,7 +137,7 @@ impl Snapshots {
         let making = by_time
             .filter(|_| !self.is_writing)
             .map(|interval| (self.since + interval).max(self.not_before));
-        let retiring = (self.finished.len() > 1).then_some(self.next_retention);
+        let retiring = (!self.finished.is_empty()).then_some(self.next_retention);
         making.into_iter().chain(retiring).min()
     }
 
@@ -193,6 +193,7 @@ impl Snapshots {
                 // The log still holds everything: what is lost is the room that it takes.
                 tracing::error!(snapshot = %end.id, %error, "cannot write a metadata snapshot; the metadata log grows until one can be written");
                 self.not_before = self.rt.now() + RETRY_PAUSE;
+                self.record_bytes = self.record_bytes.max(self.policy.record_bytes_between);
                 self.since = self.rt.now();
                 false
             }

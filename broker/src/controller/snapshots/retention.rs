@@ -48,3 +48,73 @@ impl SnapshotRetention {
         finished.keys().nth(1).copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept_of(
+        retention: SnapshotRetention,
+        snapshots: &[(i64, u64, i64)],
+        log_start: i64,
+        log_bytes: u64,
+    ) -> Vec<i64> {
+        let id = |end_offset| SnapshotId {
+            end_offset,
+            epoch: 1,
+        };
+        let mut finished: BTreeMap<_, _> = snapshots
+            .iter()
+            .map(|&(end, bytes, last_contained_ms)| {
+                (
+                    id(end),
+                    Finished {
+                        bytes,
+                        last_contained_ms,
+                    },
+                )
+            })
+            .collect();
+        let (mut start, mut steps) = (log_start, Vec::new());
+        while let Some(oldest) = retention.oldest_kept(&finished, start, log_bytes, 1000) {
+            finished = finished.split_off(&oldest);
+            start = oldest.end_offset;
+            steps.push(start);
+        }
+        steps
+    }
+
+    const BY_BYTES: SnapshotRetention = SnapshotRetention {
+        bytes_max: Some(100),
+        age_max_ms: None,
+    };
+    const BY_AGE: SnapshotRetention = SnapshotRetention {
+        bytes_max: None,
+        age_max_ms: Some(500),
+    };
+
+    #[test]
+    fn the_front_of_the_log_goes_before_the_first_snapshot_and_the_newest_never() {
+        let two = [(10, 30, 0), (20, 30, 600)];
+        // 60 bytes of snapshots and what the log takes.
+        assert_eq!(kept_of(BY_BYTES, &two, 0, 40), [] as [i64; 0]);
+        assert_eq!(kept_of(BY_BYTES, &two, 0, 50), [10, 20]);
+        assert_eq!(kept_of(BY_BYTES, &two, 10, 50), [20]);
+        assert_eq!(kept_of(BY_BYTES, &two, 20, 1000), [20]);
+        assert_eq!(kept_of(BY_BYTES, &two[1..], 20, 1000), [] as [i64; 0]);
+        assert_eq!(kept_of(BY_BYTES, &[], 0, 1000), [] as [i64; 0]);
+    }
+
+    #[test]
+    fn a_snapshot_is_as_old_as_its_last_record() {
+        assert_eq!(
+            kept_of(BY_AGE, &[(10, 1, 400), (20, 1, 600)], 0, 0),
+            [10, 20]
+        );
+        assert_eq!(
+            kept_of(BY_AGE, &[(10, 1, 600), (20, 1, 900)], 0, 0),
+            [] as [i64; 0]
+        );
+        assert_eq!(kept_of(BY_AGE, &[(10, 1, 0)], 0, 0), [10]);
+    }
+}

@@ -20,8 +20,24 @@ pub(super) async fn write(
     id: SnapshotId,
     now_ms: i64,
 ) -> Result<Finished, FileError> {
-    let name = id.file_name();
-    let part = File::new(dir.path(&format!("{name}{PART}")), OpenMode::Create);
+    let part = format!("{}{PART}", id.file_name());
+    let written = write_part(dir, &part, image, head, id, now_ms).await;
+    if written.is_err() {
+        // The disk may be full: what was begun must not take its last room. The first error is the one to tell.
+        let _ = dir.remove(&part).await;
+    }
+    written
+}
+
+async fn write_part(
+    dir: &MetadataDir,
+    name: &str,
+    image: &Image,
+    head: &SnapshotHead,
+    id: SnapshotId,
+    now_ms: i64,
+) -> Result<Finished, FileError> {
+    let part = File::new(dir.path(name), OpenMode::Create);
     let start = DiskOp::Truncate {
         file: part.clone(),
         len: 0,
