@@ -39,7 +39,9 @@ pub enum QuorumStateError {
     )]
     Damaged(String),
     /// Written by a newer version.
-    #[error("quorum-state has data_version {0}, which this version does not know: start the newer version that wrote it")]
+    #[error(
+        "quorum-state has data_version {0}, which this version does not know: start the newer version that wrote it"
+    )]
     UnknownVersion(i64),
 }
 

@@ -21,7 +21,8 @@ use super::waiters::Waiters;
 use super::{
     Append, AppendEntry, Appended, DeleteRecords, EpochEndQuery, Fetch, FetchWant, Fetched,
     FetchedData, Hosted, LogBounds, LogSize, OffsetAnswer, OffsetAt, OffsetQuery, PartitionError,
-    PartitionId, PartitionsHandle, Publication, ReadLimit, Replicate, Request, Scan, Truncate,
+    PartitionId, PartitionsHandle, Publication, ReadLimit, Replicate, Request, Scan, StartAt,
+    Truncate,
 };
 use crate::rt::{Instant, Rt};
 
@@ -55,7 +56,7 @@ pub fn start(rt: &Rt, config: OwnerConfig) -> PartitionsHandle {
         waiters: Waiters::default(),
         deferred: VecDeque::new(),
         stopping: None,
-        truncating: None,
+        cutting: None,
         upkeep_due: rt.now() + UPKEEP_EVERY,
     };
     rt.spawn(Box::pin(owner.run(requests)));
@@ -76,7 +77,8 @@ struct Owner {
     /// Appends that wait until the disk has caught up with memory.
     deferred: VecDeque<Request>,
     stopping: Option<oneshot::Sender<bool>>,
-    truncating: Option<Truncate>,
+    /// What the loop does before it takes another request.
+    cutting: Option<Cut>,
     /// Upkeep is not put off beyond this by requests that never cease.
     upkeep_due: Instant,
 }
@@ -110,6 +112,21 @@ enum TicketReply {
     Replicate(oneshot::Sender<Result<i64, PartitionError>>),
 }
 
+/// A request that shortens a log.
+enum Cut {
+    Truncate(Truncate),
+    StartAt(StartAt),
+}
+
+impl Cut {
+    fn partition(&self) -> PartitionId {
+        match self {
+            Cut::Truncate(truncate) => truncate.partition,
+            Cut::StartAt(start) => start.partition,
+        }
+    }
+}
+
 enum Event {
     Request(Request),
     Disk(Progress),
@@ -124,8 +141,11 @@ impl Owner {
             match event {
                 Event::Request(request) => {
                     self.apply(request);
-                    // All that is waiting shares the next group commit.
-                    while let Ok(request) = requests.try_recv() {
+                    // All that is waiting shares the next group commit, up to a request that cuts a log:
+                    // what comes after it must find the log cut.
+                    while self.cutting.is_none()
+                        && let Ok(request) = requests.try_recv()
+                    {
                         self.apply(request);
                     }
                 }
@@ -138,8 +158,8 @@ impl Owner {
             }
             self.set.submit(self.rt.wall_clock_ms());
             self.take_up_deferred();
-            if let Some(truncate) = self.truncating.take() {
-                self.truncate(truncate).await;
+            if let Some(cut) = self.cutting.take() {
+                self.cut(cut).await;
             }
             if let Some(stopped) = self.stopping.take() {
                 let _ = stopped.send(self.stop().await);
@@ -180,11 +200,8 @@ impl Owner {
             Request::Append(append) => self.append(append),
             Request::Replicate(replicate) => self.replicate(replicate),
             Request::Fetch(fetch) => self.fetch(fetch),
-            Request::Truncate(truncate) => self.truncating = Some(truncate),
-            Request::StartAt(start) => {
-                let started = self.start_at(start.partition, start.offset);
-                let _ = start.reply.send(started);
-            }
+            Request::Truncate(truncate) => self.cutting = Some(Cut::Truncate(truncate)),
+            Request::StartAt(start) => self.cutting = Some(Cut::StartAt(start)),
             Request::RaiseLogStart(raise) => {
                 let raised = self.raise_log_start(raise.partition, raise.log_start);
                 let _ = raise.reply.send(raised);
@@ -694,13 +711,6 @@ impl Owner {
         Ok(log.log_start())
     }
 
-    fn start_at(&mut self, partition: PartitionId, offset: i64) -> Result<(), PartitionError> {
-        let log = self.log_of(partition)?.id();
-        self.set
-            .truncate_fully_and_start_at(log, offset, self.rt.wall_clock_ms())
-            .map_err(|error| PartitionError::Storage(error.to_string()))
-    }
-
     fn raise_log_start(
         &mut self,
         partition: PartitionId,
@@ -713,19 +723,29 @@ impl Owner {
     }
 
     /// Rare, and nothing else may happen to the log meanwhile: the loop waits for it.
-    async fn truncate(&mut self, truncate: Truncate) {
-        let done = match self.hosted.get(&truncate.partition) {
-            Some(replica) => {
-                let cut = self
-                    .set
-                    .truncate_to(replica.log, truncate.end, self.rt.wall_clock_ms())
-                    .await;
-                cut.map(drop)
-                    .map_err(|error| PartitionError::Storage(error.to_string()))
+    async fn cut(&mut self, cut: Cut) {
+        let now_ms = self.rt.wall_clock_ms();
+        let log = self.log_of(cut.partition()).map(Log::id);
+        let (done, reply) = match (log, cut) {
+            (
+                Err(error),
+                Cut::Truncate(Truncate { reply, .. }) | Cut::StartAt(StartAt { reply, .. }),
+            ) => {
+                let _ = reply.send(Err(error));
+                return;
             }
-            None => Err(PartitionError::NotLeader),
+            (Ok(log), Cut::Truncate(Truncate { end, reply, .. })) => (
+                self.set.truncate_to(log, end, now_ms).await.map(drop),
+                reply,
+            ),
+            (Ok(log), Cut::StartAt(StartAt { offset, reply, .. })) => (
+                self.set
+                    .truncate_fully_and_start_at(log, offset, now_ms)
+                    .await,
+                reply,
+            ),
         };
-        let _ = truncate.reply.send(done);
+        let _ = reply.send(done.map_err(|error| PartitionError::Storage(error.to_string())));
     }
 
     // ---- metadata
