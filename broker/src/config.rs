@@ -60,8 +60,6 @@ pub struct Config {
     pub request_bytes_max: usize,
     /// `connections.max.idle.ms`
     pub connection_idle_max: Duration,
-    /// `max.connections`
-    pub connections_max: usize,
     /// `broker.heartbeat.interval.ms`
     pub heartbeat_interval: Duration,
     /// `broker.session.timeout.ms`
@@ -264,7 +262,6 @@ impl Config {
                 Duration::from_secs(u64::from(u32::MAX)),
                 Duration::from_millis,
             ),
-            connections_max: size(key::MAX_CONNECTIONS),
             heartbeat_interval: ms(key::BROKER_HEARTBEAT_INTERVAL_MS),
             broker_session_timeout: ms(key::BROKER_SESSION_TIMEOUT_MS),
             metadata_segment_bytes: metadata_segment_bytes(layers),

@@ -193,7 +193,6 @@ pub async fn start(rt: &Rt, config: Config) -> Result<Broker, StartError> {
         config: ServerConfig {
             request_bytes_max: config.request_bytes_max,
             idle_max: config.connection_idle_max,
-            connections_max: config.connections_max,
         },
         node: node.clone(),
         image: image.clone(),

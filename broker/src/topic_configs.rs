@@ -1,5 +1,6 @@
-//! What holds for each topic: its overrides over the broker's own values, typed once and read without
-//! look-ups on the way of a record; and what the controller has to know of configuration keys.
+//! The settings in force as of the newest image: the broker's own that change while it runs, and for each
+//! topic its overrides over them, typed once and read without look-ups on the way of a record. And what
+//! the controller has to know of configuration keys.
 //!
 //! Not here: names, types and ranges (ottla_settings), storing overrides (broker/metadata).
 
@@ -14,7 +15,9 @@ use ottla_broker_metadata::{
 use ottla_broker_storage::{Durability, LogConfig, RetentionPolicy};
 use ottla_protocol::records::{Codec, Compression, Rules, TimestampRule};
 use ottla_protocol::{Str, Uuid};
-use ottla_settings::{CompressionType, Layers, Scope, Setting, TopicConfig, change, key, table};
+use ottla_settings::{
+    CompressionType, Layers, LiveSettings, Scope, Setting, TopicConfig, change, table,
+};
 
 use crate::config::Config;
 
@@ -26,13 +29,13 @@ const ZSTD_SINCE: i16 = 7;
 /// Typed configurations by topic; topics without overrides share one.
 pub struct TopicConfigs {
     node_id: i32,
-    producer_expiration_ms: i64,
     file: Layers,
     state: RefCell<State>,
 }
 
 struct State {
     layers: Layers,
+    live: LiveSettings,
     default: Rc<TopicConfig>,
     by_topic: BTreeMap<Uuid, Rc<TopicConfig>>,
 }
@@ -44,9 +47,9 @@ impl TopicConfigs {
         let default = Rc::new(TopicConfig::new(&layers, &BTreeMap::new()));
         Self {
             node_id: config.node_id,
-            producer_expiration_ms: i64::from(config.layers.get(key::PRODUCER_ID_EXPIRATION_MS)),
             file: config.layers.clone(),
             state: RefCell::new(State {
+                live: LiveSettings::new(&layers),
                 layers,
                 default,
                 by_topic: BTreeMap::new(),
@@ -59,6 +62,8 @@ impl TopicConfigs {
         let mut state = self.state.borrow_mut();
         if self.broker_changed(delta) {
             state.layers = layers_of(&self.file, image, self.node_id);
+            state.live = LiveSettings::new(&state.layers);
+            warn_of_passed_over(&state.layers);
             state.default = Rc::new(TopicConfig::new(&state.layers, &BTreeMap::new()));
             state.by_topic.clear();
             for topic in image.topics.iter() {
@@ -142,7 +147,7 @@ impl TopicConfigs {
                     .and_then(|bytes| u64::try_from(bytes).ok()),
             }),
             file_delete_delay_ms: config.file_delete_delay_ms,
-            producer_expiration_ms: self.producer_expiration_ms,
+            producer_expiration_ms: self.live().producer_expiration_ms,
             durability: match config.durability {
                 ottla_settings::Durability::Fsync => Durability::Fsync,
                 ottla_settings::Durability::PageCache => Durability::PageCache,
@@ -151,6 +156,11 @@ impl TopicConfigs {
             flush_ms: config.flush_ms,
             may_use_reserve: false,
         }
+    }
+
+    /// The broker's values that change while it runs, as of the newest image.
+    pub fn live(&self) -> LiveSettings {
+        self.state.borrow().live
     }
 
     /// The broker's values as they are in force, with all layers.
@@ -179,6 +189,18 @@ impl State {
             None => {
                 self.by_topic.remove(&topic.id);
             }
+        }
+    }
+}
+
+/// What a controller of Apache Kafka has stored and this broker does not follow.
+fn warn_of_passed_over(layers: &Layers) {
+    for (target, stored) in [
+        (change::Target::Broker, &layers.broker),
+        (change::Target::Cluster, &layers.cluster),
+    ] {
+        for fault in change::passed_over(target, stored) {
+            tracing::warn!(%fault, "a stored broker configuration is not followed");
         }
     }
 }
@@ -244,16 +266,27 @@ fn row(kind: ResourceKind, name: &str) -> Option<&'static Setting> {
 }
 
 impl ConfigCatalogue for Catalogue {
-    fn check(&self, kind: ResourceKind, overrides: &Overrides) -> Result<(), String> {
-        let target = match kind {
+    fn check(
+        &self,
+        resource: &Resource,
+        current: &Overrides,
+        next: &Overrides,
+        cluster: &Overrides,
+    ) -> Result<(), String> {
+        let target = match resource.kind {
             ResourceKind::Topic => change::Target::Topic,
             ResourceKind::Group => change::Target::Group,
+            ResourceKind::Broker if resource.name.is_empty() => change::Target::Cluster,
             ResourceKind::Broker => change::Target::Broker,
             ResourceKind::BrokerLogger | ResourceKind::ClientMetrics => {
                 return Err("this kind of resource has no configuration in this version".to_owned());
             }
         };
-        let checked = change::replace(target, &self.file, &BTreeMap::new(), &plain(overrides));
+        let layers = Layers {
+            cluster: plain(cluster),
+            ..self.file.clone()
+        };
+        let checked = change::replace(target, &layers, &plain(current), &plain(next));
         checked.map(drop).map_err(|fault| fault.to_string())
     }
 

@@ -1,7 +1,7 @@
 //! The table of settings against the broker's source. Goal: a key that says it is served is read by the broker, and a
 //! key that says it has no effect is not; so the warnings at start and the reference page are true.
-//! Method: every key has one name in code (its handle in `ottla_settings::key`, or a field of `TopicConfig` or
-//! `BrokerConfig`, found by the field's doc comment); the broker's sources mention it or not.
+//! Method: every key has one name in code (its handle in `ottla_settings::key`, or a field of `TopicConfig`,
+//! `LiveSettings` or `BrokerConfig`, found by the field's doc comment); the broker's sources mention it or not.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -71,7 +71,8 @@ fn served_keys_are_read_and_others_are_not() {
             !broker[at + word.len()..].starts_with(is_part)
         })
     };
-    let (of_topics, of_brokers) = (fields("topic.rs"), fields("broker.rs"));
+    let (of_topics, of_brokers, of_live) =
+        (fields("topic.rs"), fields("broker.rs"), fields("live.rs"));
     let mut wrong = Vec::new();
     for setting in all() {
         let name = setting.name;
@@ -86,6 +87,9 @@ fn served_keys_are_read_and_others_are_not() {
                 CHECKED_ONLY.contains(&name)
                     || mentions(&handle)
                     || of_brokers
+                        .get(name)
+                        .is_some_and(|field| mentions(&format!(".{field}")))
+                    || of_live
                         .get(name)
                         .is_some_and(|field| mentions(&format!(".{field}")))
                     || topics_of(name).any(|topic| {

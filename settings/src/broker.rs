@@ -17,6 +17,7 @@ use crate::table::{DefaultValue, Scope, Setting, Status, Update, find, of};
 mod foreign;
 mod rules;
 
+pub(crate) use foreign::asks_for_missing_part;
 pub(crate) use rules::broken_by_numbers;
 
 /// What a process is.

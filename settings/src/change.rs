@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 
 use crate::bounds;
-use crate::broker::broken_by_numbers;
-use crate::check::{check, row};
+use crate::broker::{asks_for_missing_part, broken_by_numbers};
+use crate::check::{check, is_default, row};
 use crate::fault::Fault;
 use crate::layers::{Layers, Overrides};
-use crate::table::{Kind, Scope, Setting, Update};
+use crate::table::{Kind, Scope, Setting, Status, Update};
 use crate::topic::TopicConfig;
 use crate::value::Value;
 
@@ -69,7 +69,7 @@ pub fn alter(
             Operation::Delete => {
                 next.remove(name);
             }
-            Operation::Set(text) => set(target, &mut next, name, text.clone())?,
+            Operation::Set(text) => set(target, current, &mut next, name, text.clone())?,
             Operation::Append(text) | Operation::Subtract(text) => {
                 let setting = row(target.scope(), name)?;
                 let list = combined(
@@ -78,7 +78,7 @@ pub fn alter(
                     text,
                     matches!(operation, Operation::Append(_)),
                 )?;
-                set(target, &mut next, name, list)?;
+                set(target, current, &mut next, name, list)?;
             }
         }
     }
@@ -94,7 +94,7 @@ pub fn replace(
 ) -> Result<Vec<Changed>, Fault> {
     let mut next = Overrides::new();
     for (name, text) in given {
-        set(target, &mut next, name, text.clone())?;
+        set(target, current, &mut next, name, text.clone())?;
     }
     finish(target, layers, current, next)
 }
@@ -104,20 +104,62 @@ pub fn create_topic(layers: &Layers, given: &Overrides) -> Result<(), Fault> {
     replace(Target::Topic, layers, &Overrides::new(), given).map(drop)
 }
 
-fn set(target: Target, next: &mut Overrides, name: &str, text: String) -> Result<(), Fault> {
-    let setting = row(target.scope(), name)?;
-    match (target, setting.update) {
-        (Target::Broker | Target::Cluster, Update::Static) => {
-            return Err(Fault::ReadOnly { name: setting.name });
+fn set(
+    target: Target,
+    current: &Overrides,
+    next: &mut Overrides,
+    name: &str,
+    text: String,
+) -> Result<(), Fault> {
+    // What is stored already is not judged again: a controller of Apache Kafka may have taken it, and it must
+    // not keep anything else from being changed.
+    if current.get(name) != Some(&text) {
+        let setting = row(target.scope(), name)?;
+        may_change(target, setting)?;
+        let value = check(setting, &text)?;
+        if matches!(target, Target::Broker | Target::Cluster) {
+            takes_effect(setting, &value)?;
         }
-        (Target::Cluster, Update::PerBroker) => {
-            return Err(Fault::PerBroker { name: setting.name });
-        }
-        _ => {}
     }
-    check(setting, &text)?;
     next.insert(name.to_owned(), text);
     Ok(())
+}
+
+fn may_change(target: Target, setting: &'static Setting) -> Result<(), Fault> {
+    let name = setting.name;
+    match (target, setting.update, setting.restart) {
+        (Target::Topic | Target::Group, _, _) => Ok(()),
+        (_, Update::Static, _) => Err(Fault::ReadOnly { name }),
+        (Target::Cluster, Update::PerBroker, _) => Err(Fault::PerBroker { name }),
+        (_, _, Some(reason)) => Err(Fault::NeedsRestart { name, reason }),
+        _ => Ok(()),
+    }
+}
+
+/// A file's values without effect are warned of when a broker starts. A change has nobody to warn, so it is
+/// refused.
+fn takes_effect(setting: &'static Setting, value: &Value) -> Result<(), Fault> {
+    match setting.status {
+        Status::Accepted if !is_default(setting, value) => Err(Fault::NoEffect {
+            name: setting.name,
+            default: setting.default.text().unwrap_or("not set"),
+        }),
+        Status::Partly(reason) if asks_for_missing_part(setting, value) => Err(Fault::Refused {
+            name: setting.name.to_owned(),
+            reason,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// What is stored for a broker or all brokers and does not hold: no such key, no such value, or without effect here.
+/// A controller of Apache Kafka takes such, and so did earlier versions. For a log line each.
+pub fn passed_over(target: Target, stored: &Overrides) -> Vec<Fault> {
+    let none = Overrides::new();
+    let judged = stored
+        .iter()
+        .map(|(name, text)| set(target, &none, &mut Overrides::new(), name, text.clone()));
+    judged.filter_map(Result::err).collect()
 }
 
 fn combined(

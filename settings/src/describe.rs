@@ -54,7 +54,8 @@ impl Layers {
             .collect()
     }
 
-    /// The keys that are set for all brokers (the broker resource without a name): nothing else is shown there.
+    /// The keys that are set for all brokers (the broker resource without a name), and nothing that stands under them:
+    /// each broker has a file of its own.
     pub fn describe_cluster(&self) -> Vec<ConfigEntry> {
         let set = self
             .cluster
@@ -64,7 +65,7 @@ impl Layers {
             entry(
                 setting,
                 self.chain(setting)
-                    .filter(|found| found.source >= Source::Cluster)
+                    .filter(|found| found.source == Source::Cluster)
                     .collect(),
             )
         })

@@ -68,10 +68,30 @@ pub enum Fault {
         reason: &'static str,
     },
     /// The key changes by restart only.
-    #[error("{name} cannot be changed while the broker runs")]
+    #[error(
+        "{name} cannot be changed while the broker runs; set it in server.properties or in the manifest, and restart"
+    )]
     ReadOnly {
         /// The key.
         name: &'static str,
+    },
+    /// Kafka takes the change while it runs, this broker by restart only.
+    #[error(
+        "{name} cannot be changed while the broker runs, since {reason}; set it in server.properties or in the manifest, and restart"
+    )]
+    NeedsRestart {
+        /// The key.
+        name: &'static str,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The key would be stored and do nothing.
+    #[error("{name} has no effect in this version, so only its default ({default}) is taken")]
+    NoEffect {
+        /// The key.
+        name: &'static str,
+        /// The default, as Kafka writes it.
+        default: &'static str,
     },
     /// The key changes for single brokers only.
     #[error("{name} can be changed for single brokers only, not for the cluster")]

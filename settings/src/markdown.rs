@@ -31,7 +31,10 @@ What a broker does with a key:
 - **refused**: a broker does not start, and a change is not taken, when it is set to anything but its default, because
   ignoring it would be dangerous.
 
-How a key may change: *restart* by restart only, *broker* for one broker while it runs, *cluster* for one or all.
+How a broker's key may change: *restart* by restart only, *broker* for one broker while it runs, *cluster* for one or
+all. Such a change takes effect at once, in every broker, and is kept across restarts; over it stands nothing but a topic's own
+configuration, under it `server.properties`. A change that would do nothing is refused: *not yet* stands for keys that
+Kafka changes while it runs and that have no effect here, or are refused, whatever way they are set.
 ";
 
 fn section(page: &mut String, title: &str, scope: Scope) {
@@ -55,8 +58,13 @@ fn section(page: &mut String, title: &str, scope: Scope) {
 const STRING: &str = "a String takes all that is written";
 
 fn row(page: &mut String, setting: &Setting) {
+    let serves = matches!(setting.status, Status::Served | Status::Partly(_));
     let fifth = match setting.update {
         Update::Static => "restart".to_owned(),
+        _ if setting.restart.is_some() => "restart".to_owned(),
+        Update::PerBroker | Update::ClusterWide | Update::DynamicOnly if !serves => {
+            "not yet".to_owned()
+        }
         Update::PerBroker => "broker".to_owned(),
         Update::ClusterWide => "cluster".to_owned(),
         Update::DynamicOnly => "cluster, not in files".to_owned(),

@@ -5,7 +5,8 @@
 //! equal by `e2e/tests/settings_oracle.rs`. `status` is ours: what this broker does with the key today. To serve a
 //! key, change the first word of its row.
 //!
-//! Columns: status, type, name, default, valid values, update mode, importance, unit, [since], [internal], doc.
+//! Columns: status, type, name, default, valid values, update mode, importance, unit, [synonyms], [restart], [since],
+//! [internal], doc. `restart` is ours, too: Kafka takes a change while it runs, this broker does not, for that reason.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -219,6 +220,8 @@ pub struct Setting {
     pub synonyms: &'static [&'static str],
     /// Kafka's release that brought the key, when after 3.9; `ottla` for our own.
     pub since: Option<&'static str>,
+    /// Why this broker needs a restart for a change that Kafka takes while it runs.
+    pub restart: Option<&'static str>,
     /// For tests and developers; not in the reference.
     pub internal: bool,
     /// What we do with it.
@@ -235,7 +238,7 @@ impl Setting {
 
     /// Not to be changed by AlterConfigs.
     pub fn is_read_only(&self) -> bool {
-        self.update == Update::Static
+        self.update == Update::Static || self.restart.is_some()
     }
 }
 
@@ -319,11 +322,20 @@ macro_rules! optional {
     };
 }
 
+macro_rules! restart {
+    () => {
+        None
+    };
+    ($reason:ident) => {
+        Some($crate::table::reason::$reason)
+    };
+}
+
 /// Turns rows into `ROWS`.
 macro_rules! rows {
     ($scope:ident: $(
         $status:ident $(($reason:ident))? $kind:ident $name:literal $default:tt $valid:tt $update:ident $importance:ident
-        $unit:ident $([$($synonym:literal)+])? $(since $since:literal)? $(internal $internal:literal)? $doc:literal;
+        $unit:ident $([$($synonym:literal)+])? $(restart $restart:ident)? $(since $since:literal)? $(internal $internal:literal)? $doc:literal;
     )*) => {
         pub(super) static ROWS: &[$crate::table::Setting] = &[$($crate::table::Setting {
             name: $name,
@@ -335,6 +347,7 @@ macro_rules! rows {
             update: $crate::table::Update::$update,
             importance: $crate::table::Importance::$importance,
             synonyms: &[$($($synonym),+)?],
+            restart: $crate::table::restart!($($restart)?),
             since: $crate::table::optional!($($since)?),
             internal: false $(|| $internal)?,
             status: $crate::table::Status::$status $(($crate::table::reason::$reason))?,
@@ -343,7 +356,7 @@ macro_rules! rows {
     };
 }
 
-use {default_value, optional, rows, valid};
+use {default_value, optional, restart, rows, valid};
 
 #[cfg(test)]
 mod tests;

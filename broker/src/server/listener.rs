@@ -38,8 +38,9 @@ pub async fn accept_forever(mut listener: Listener, services: Rc<Services>, open
                 continue;
             }
         };
-        if open.get() >= services.config.connections_max {
-            tracing::warn!(%peer, limit = services.config.connections_max, "connection refused: max.connections is reached");
+        let limit = services.topic_configs.live().connections_max;
+        if open.get() >= limit {
+            tracing::warn!(%peer, limit, "connection refused: max.connections is reached");
             continue;
         }
         open.set(open.get() + 1);

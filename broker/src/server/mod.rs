@@ -44,8 +44,6 @@ pub struct ServerConfig {
     pub request_bytes_max: usize,
     /// `connections.max.idle.ms`
     pub idle_max: Duration,
-    /// `max.connections`
-    pub connections_max: usize,
 }
 
 /// Who this process is.

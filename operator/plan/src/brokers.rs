@@ -164,9 +164,15 @@ fn changed_config(
         if before == Some(value) {
             continue;
         }
-        if settings::is_dynamic(key) {
+        if settings::is_dynamic(key, value) {
             difference.set.insert(key.clone(), value.clone());
-        } else {
+            continue;
+        }
+        // What was changed while the broker ran would hold over its file.
+        if dynamic.contains_key(key) {
+            difference.delete.insert(key.clone());
+        }
+        if started.config.get(key) != Some(value) {
             let before = before.map_or("its default", String::as_str);
             difference
                 .restart

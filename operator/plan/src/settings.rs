@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use ottla_settings::table::{Update, find};
-use ottla_settings::{BrokerConfig, Fault, Origin, Properties, Status, Warning, change};
+use ottla_settings::table::find;
+use ottla_settings::{BrokerConfig, Fault, Layers, Origin, Properties, Status, Warning, change};
 
 pub use ottla_settings::Scope;
 
@@ -133,15 +133,20 @@ fn key_of(fault: &Fault) -> &str {
         | Fault::NotValid { name, .. }
         | Fault::Rule { name, .. }
         | Fault::ReadOnly { name }
+        | Fault::NeedsRestart { name, .. }
+        | Fault::NoEffect { name, .. }
         | Fault::PerBroker { name }
         | Fault::NotAList { name } => name,
         Fault::Escape { .. } => "",
     }
 }
 
-/// Whether a broker setting can be changed for all brokers while they run.
-pub fn is_dynamic(key: &str) -> bool {
-    find(Scope::Broker, key).is_some_and(|row| row.update == Update::ClusterWide)
+/// Whether a broker setting can be changed to this value for all brokers while they run: their controller
+/// refuses a change that would do nothing, so that it goes into their files.
+pub fn is_dynamic(key: &str, value: &str) -> bool {
+    let set = [(key.to_owned(), change::Operation::Set(value.to_owned()))];
+    let none = BTreeMap::new();
+    change::alter(change::Target::Cluster, &Layers::default(), &none, &set).is_ok()
 }
 
 /// What to know about a setting that is accepted.

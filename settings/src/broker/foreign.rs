@@ -68,7 +68,7 @@ const REMOVED: &[(&str, &str)] = &[
 ];
 
 /// Whether a value asks for what a partly served key does not do.
-pub(super) fn asks_for_missing_part(setting: &Setting, value: &Value) -> bool {
+pub(crate) fn asks_for_missing_part(setting: &Setting, value: &Value) -> bool {
     match (setting.status, value) {
         // Listeners are refused by what they speak, not by being set.
         (Status::Partly(_), Value::List(list)) => list.iter().any(|element| element == "compact"),

@@ -142,7 +142,9 @@ fn brokers() {
         Target::Broker,
         &[],
         &["num.partitions=3"],
-        expect![[r#"num.partitions cannot be changed while the broker runs"#]],
+        expect![
+            "num.partitions cannot be changed while the broker runs; set it in server.properties or in the manifest, and restart"
+        ],
     );
     check(
         Target::Cluster,
@@ -153,10 +155,10 @@ fn brokers() {
     check(
         Target::Cluster,
         &[],
-        &["log.retention.ms=5", "leader.replication.throttled.rate=10"],
+        &["log.retention.ms=5", "num.io.threads=8"],
         expect![[r#"
-        leader.replication.throttled.rate=10
-        log.retention.ms=5"#]],
+        log.retention.ms=5
+        num.io.threads=8"#]],
     );
     check(
         Target::Broker,
@@ -169,20 +171,64 @@ fn brokers() {
 }
 
 #[test]
+fn a_change_that_would_do_nothing_is_refused() {
+    check(
+        Target::Broker,
+        &[],
+        &["num.io.threads=16"],
+        expect!["num.io.threads has no effect in this version, so only its default (8) is taken"],
+    );
+    check(
+        Target::Broker,
+        &[],
+        &["listeners=PLAINTEXT://:1"],
+        expect![
+            "listeners cannot be changed while the broker runs, since its sockets are opened when a broker starts; set it in server.properties or in the manifest, and restart"
+        ],
+    );
+    check(
+        Target::Cluster,
+        &[],
+        &["log.cleanup.policy=compact"],
+        expect![
+            "log.cleanup.policy is refused: compact asks for keys, as in Kafka, but nothing is compacted so far"
+        ],
+    );
+    // Stored by a controller of Apache Kafka: it stays, goes, and stands in nobody's way, but is told.
+    let stored = &[
+        ("num.io.threads", "16"),
+        ("gone.key", "1"),
+        ("message.max.bytes", "5"),
+    ];
+    check(
+        Target::Broker,
+        stored,
+        &["num.io.threads=16", "message.max.bytes=6"],
+        expect!["message.max.bytes=6"],
+    );
+    check(
+        Target::Broker,
+        stored,
+        &["num.io.threads=17"],
+        expect!["num.io.threads has no effect in this version, so only its default (8) is taken"],
+    );
+    let told: Vec<String> = passed_over(Target::Broker, &overrides(stored))
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    expect![[r#"
+        unknown broker configuration gone.key
+        num.io.threads has no effect in this version, so only its default (8) is taken"#]]
+    .assert_eq(&told.join("\n"));
+}
+
+#[test]
 fn numbers_of_brokers_must_fit_each_other() {
     check(
         Target::Cluster,
         &[],
         &["log.retention.ms=0"],
         expect!["log.retention.ms: must be positive, or -1"],
-    );
-    check(
-        Target::Broker,
-        &[],
-        &["log.cleaner.threads=500"],
-        expect![
-            "log.cleaner.dedupe.buffer.size: must be more than 1 MiB for each of log.cleaner.threads"
-        ],
     );
     // Broken before, by a peer: other keys can still be changed.
     check(

@@ -17,3 +17,4 @@ pub(super) const TWO_PHASE: &str =
 pub(super) const UNSTABLE: &str = "only released versions are spoken";
 pub(super) const COMPACTION: &str =
     "compact asks for keys, as in Kafka, but nothing is compacted so far";
+pub(super) const SOCKETS: &str = "its sockets are opened when a broker starts";

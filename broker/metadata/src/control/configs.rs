@@ -44,8 +44,15 @@ pub struct EffectiveConfig {
 
 /// What the controller has to know of configuration keys.
 pub trait ConfigCatalogue: Send + Sync {
-    /// Checks all overrides of a resource together. The error says what is wrong, for the user.
-    fn check(&self, kind: ResourceKind, overrides: &Overrides) -> Result<(), String>;
+    /// Checks what a resource's overrides would become, together; `cluster` are those of all brokers. What
+    /// `current` has already is not judged again. The error says what is wrong, for the user.
+    fn check(
+        &self,
+        resource: &Resource,
+        current: &Overrides,
+        next: &Overrides,
+        cluster: &Overrides,
+    ) -> Result<(), String>;
     /// True for keys whose value is a list, which APPEND and SUBTRACT need.
     fn is_list(&self, kind: ResourceKind, key: &str) -> bool;
     /// The value in force where no override exists: from server.properties, else the default.
@@ -297,7 +304,7 @@ impl Controller {
                 records.push(VersionedRecord::new(record, 0));
             }
         }
-        self.check_overrides(resource, &after)?;
+        self.check_overrides(resource, current, &after)?;
         Ok(records)
     }
 
@@ -333,13 +340,21 @@ impl Controller {
     pub(super) fn check_overrides(
         &self,
         resource: &Resource,
-        overrides: &Overrides,
+        current: &Overrides,
+        next: &Overrides,
     ) -> Result<(), Refusal> {
+        let none = Arc::default();
+        let cluster = self.image().configs.get(&Resource::cluster());
+        // Kafka's brokers judge their own configuration, and wrap every fault of it in this code.
+        let code = match resource.kind {
+            ResourceKind::Broker => ErrorCode::INVALID_REQUEST,
+            _ => ErrorCode::INVALID_CONFIG,
+        };
         self.options
             .configs
             .0
-            .check(resource.kind, overrides)
-            .map_err(|message| Refusal::new(ErrorCode::INVALID_CONFIG, message))
+            .check(resource, current, next, cluster.unwrap_or(&none))
+            .map_err(|message| Refusal::new(code, message))
     }
 
     /// The resource, if it exists: configuration of what does not exist would never be cleaned up.

@@ -567,6 +567,7 @@ fn configs_change_key_by_key() {
          set topic nope retention.ms=5
          set broker 1 log.retention.ms=5
          set broker 1 log.retention.ms=5
+         set broker 1 nonsense=1
          set broker 9 log.retention.ms=5
          set broker x log.retention.ms=5
          set broker 1 min.insync.replicas=2
@@ -608,6 +609,8 @@ fn configs_change_key_by_key() {
             > set broker 1 log.retention.ms=5
               15: Config 4:1 log.retention.ms=Some("5") v0
               NONE
+            > set broker 1 nonsense=1
+              INVALID_REQUEST: 'nonsense' is not known
             > set broker 9 log.retention.ms=5
               BROKER_ID_NOT_REGISTERED: no broker or controller 9 is registered
             > set broker x log.retention.ms=5

@@ -273,7 +273,7 @@ impl Controller {
             overrides.insert(config.name.clone(), value);
         }
         let resource = Resource::topic(topic.name.clone());
-        self.check_overrides(&resource, &overrides)?;
+        self.check_overrides(&resource, &Overrides::new(), &overrides)?;
         Ok(overrides)
     }
 

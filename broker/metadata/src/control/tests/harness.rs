@@ -4,7 +4,7 @@ use crate::control::index::Index;
 use crate::control::{
     ConfigCatalogue, ConfigRules, Controller, ControllerOptions, EffectiveConfig,
 };
-use crate::image::{Image, Overrides, Provenance, ResourceKind};
+use crate::image::{Image, Overrides, Provenance, Resource, ResourceKind};
 use crate::record::VersionedRecord;
 use crate::replay::Replayer;
 use crate::{Decision, format_records};
@@ -814,7 +814,13 @@ impl Harness {
 struct FewKeys;
 
 impl ConfigCatalogue for FewKeys {
-    fn check(&self, _: ResourceKind, overrides: &Overrides) -> Result<(), String> {
+    fn check(
+        &self,
+        _: &Resource,
+        _: &Overrides,
+        overrides: &Overrides,
+        _: &Overrides,
+    ) -> Result<(), String> {
         let known = |key: &Str| !key.contains("nonsense");
         overrides
             .keys()
