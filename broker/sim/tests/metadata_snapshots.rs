@@ -448,8 +448,9 @@ fn damaged(extra: &'static str) -> (Result<usize, String>, Vec<String>) {
         let outcome = match failed {
             Some(error) => Err(error),
             None => {
-                agree(&sim, &rt, 1..=1, &acknowledged.borrow()).await;
-                Ok(acknowledged.borrow().len())
+                let acknowledged = acknowledged.borrow().clone();
+                agree(&sim, &rt, 1..=1, &acknowledged).await;
+                Ok(acknowledged.len())
             }
         };
         let names = named(&sim, node, |path| path.starts_with(METADATA));

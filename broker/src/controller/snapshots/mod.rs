@@ -286,7 +286,7 @@ impl Snapshots {
 
 /// What a snapshot says besides records. Voters are told from kraft.version 1 on, and only then.
 fn head_of(image: &Image, voters: &VoterSet) -> SnapshotHead {
-    let has_voters = voters.len() > 0;
+    let has_voters = !voters.is_empty();
     SnapshotHead {
         last_contained_log_timestamp: image.provenance.timestamp_ms,
         kraft_version: if has_voters { log::KRAFT_VERSION } else { 0 },
