@@ -14,6 +14,7 @@ mod close;
 mod error;
 mod kafka;
 mod open;
+mod page_cache;
 mod recover;
 mod replay;
 mod verify;

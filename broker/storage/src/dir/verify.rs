@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::DirError;
 use super::open::Opening;
-use super::recover::{INDEX_INTERVAL, snapshot_steps};
+use super::page_cache;
+use super::recover::INDEX_INTERVAL;
 use crate::atomic_file;
 use crate::cursor::{Cursor, WalkError};
 use crate::damage::Damage;
@@ -159,11 +160,11 @@ enum ActiveIndexes {
 }
 
 /// One log's directory.
-struct Files<'a> {
-    opening: &'a Opening<'a>,
-    dir: PathBuf,
+pub(super) struct Files<'a> {
+    pub(super) opening: &'a Opening<'a>,
+    pub(super) dir: PathBuf,
     name: String,
-    listing: Option<&'a Vec<DirEntry>>,
+    pub(super) listing: Option<&'a Vec<DirEntry>>,
 }
 
 impl<'a> Files<'a> {
@@ -177,7 +178,7 @@ impl<'a> Files<'a> {
         }
     }
 
-    fn len(&self, segment: &Segment, kind: SegmentFile) -> Option<u64> {
+    pub(super) fn len(&self, segment: &Segment, kind: SegmentFile) -> Option<u64> {
         let wanted = kind.path(Path::new(""), segment.base_offset);
         self.listing?
             .iter()
@@ -207,7 +208,7 @@ impl<'a> Files<'a> {
         }
     }
 
-    fn rereading(&self) -> Rereading<'_> {
+    pub(super) fn rereading(&self) -> Rereading<'_> {
         Rereading {
             disk: &**self.opening.disk,
             dir: &self.dir,
@@ -216,7 +217,7 @@ impl<'a> Files<'a> {
         }
     }
 
-    fn io(&self, error: io::Error) -> DirError {
+    pub(super) fn io(&self, error: io::Error) -> DirError {
         DirError::io("reading", self.dir.clone(), error)
     }
 
@@ -276,7 +277,11 @@ impl<'a> Files<'a> {
         Ok(())
     }
 
-    async fn rebuild_indexes(&self, entry: &mut Entry, segment: &Segment) -> Result<(), DirError> {
+    pub(super) async fn rebuild_indexes(
+        &self,
+        entry: &mut Entry,
+        segment: &Segment,
+    ) -> Result<(), DirError> {
         tracing::warn!(log = %self.name, segment = segment.base_offset, "an index is missing or has the wrong size and is made again");
         match rebuild_indexes(&**self.opening.disk, &self.dir, segment, INDEX_INTERVAL).await {
             Ok(rebuilt) => {
@@ -307,7 +312,11 @@ impl<'a> Files<'a> {
         }
     }
 
-    async fn rebuild_txn_index(&self, state: &LogState, segment: &Segment) -> Result<(), DirError> {
+    pub(super) async fn rebuild_txn_index(
+        &self,
+        state: &LogState,
+        segment: &Segment,
+    ) -> Result<(), DirError> {
         tracing::warn!(log = %self.name, segment = segment.base_offset, "a transaction index has the wrong size and is made again");
         let before: Vec<Segment> = state
             .sealed
@@ -532,10 +541,7 @@ pub(super) async fn crashed(
     }
     let mut verified = Verified::default();
     if entry.durability == Durability::PageCache {
-        catch_up_page_cache(&files, entry, &mut verified).await?;
-        if let Some((log_start, local_start)) = history.start {
-            raise_start(&mut entry.state, log_start, local_start, opening.now_ms);
-        }
+        page_cache::catch_up(&files, entry, history, &mut verified).await?;
     }
     let segments: Vec<Segment> = entry.state.segments().cloned().collect();
     for segment in segments {
@@ -576,67 +582,4 @@ pub(super) async fn crashed(
         verified.unsynced.push(file);
     }
     Ok(verified)
-}
-
-/// Records were deleted, and perhaps the tail that some of them were in was lost: then the log begins anew behind them.
-fn raise_start(state: &mut LogState, log_start: i64, local_start: i64, now_ms: i64) {
-    match log_start > state.end() {
-        true => *state = LogState::new(log_start, now_ms),
-        false => drop(state.raise_start(log_start, local_start)),
-    }
-}
-
-/// What page-cache durability wrote without telling the commit log is taken as far as it is sound, as Apache Kafka does.
-async fn catch_up_page_cache(
-    files: &Files<'_>,
-    entry: &mut Entry,
-    verified: &mut Verified,
-) -> Result<(), DirError> {
-    let rereading = Rereading {
-        checks_crc: true,
-        ..files.rereading()
-    };
-    let mut bases: Vec<i64> = files
-        .listing
-        .into_iter()
-        .flatten()
-        .filter_map(|file| SegmentFile::parse(&file.name))
-        .filter(|(_, kind)| *kind == SegmentFile::Log)
-        .map(|(base, _)| base)
-        .collect();
-    bases.sort_unstable();
-    let mut is_sound = true;
-    for base in bases {
-        let state = &mut entry.state;
-        if base < state.active.base_offset || !is_sound {
-            continue;
-        }
-        if base > state.active.base_offset {
-            if base != state.end() || state.active.len == 0 {
-                break;
-            }
-            state.roll(base, files.opening.now_ms);
-            verified.steps.extend(snapshot_steps(&files.dir, state));
-        }
-        let len = files.len(&state.active, SegmentFile::Log).unwrap_or(0);
-        if len <= u64::from(state.active.len) {
-            continue;
-        }
-        let bad = rereading
-            .catch_up(state, &mut SegmentEntries::default(), len, i64::MAX)
-            .await
-            .map_err(|error| files.io(error))?;
-        is_sound = bad.is_none();
-        entry.is_stale_for_kafka = true;
-        let active = entry.state.active.clone();
-        files.rebuild_indexes(entry, &active).await?;
-        if active.txn_entries > 0 {
-            files.rebuild_txn_index(&entry.state, &active).await?;
-        }
-        verified.unsynced.push(File::new(
-            SegmentFile::Log.path(&files.dir, base),
-            OpenMode::Write,
-        ));
-    }
-    Ok(())
 }
