@@ -303,7 +303,8 @@ fn caches_that_are_gone_or_garbage_are_made_again() -> Result<()> {
             "no {kind} among {caches:?}"
         );
     }
-    let damages: [(&str, fn(&Path) -> std::io::Result<()>); 4] = [
+    type Damage = fn(&Path) -> std::io::Result<()>;
+    let damages: [(&str, Damage); 4] = [
         ("gone", |path| fs::remove_file(path)),
         ("empty", |path| fs::write(path, b"")),
         ("garbage", |path| fs::write(path, [0xa5; 1001])),
