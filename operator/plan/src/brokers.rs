@@ -172,7 +172,7 @@ fn changed_config(
         if dynamic.contains_key(key) {
             difference.delete.insert(key.clone());
         }
-        if started.config.get(key) != Some(value) {
+        if started.config.get(key) != Some(value) && !settings::has_no_effect(key) {
             let before = before.map_or("its default", String::as_str);
             difference
                 .restart
@@ -182,7 +182,7 @@ fn changed_config(
     // A dynamic value can be taken back, but then the broker falls to the value of its file, which
     // it read when it started.
     for key in started.config.keys() {
-        if !broker.config.contains_key(key) {
+        if !broker.config.contains_key(key) && !settings::has_no_effect(key) {
             difference
                 .restart
                 .push(format!("{key} goes back to its default"));

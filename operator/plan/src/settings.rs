@@ -149,6 +149,11 @@ pub fn is_dynamic(key: &str, value: &str) -> bool {
     change::alter(change::Target::Cluster, &Layers::default(), &none, &set).is_ok()
 }
 
+/// Whether a broker setting is known and does nothing in this version.
+pub fn has_no_effect(key: &str) -> bool {
+    find(Scope::Broker, key).is_some_and(|row| matches!(row.status, Status::Accepted))
+}
+
 /// What to know about a setting that is accepted.
 pub fn warning(scope: Scope, key: &str) -> Option<String> {
     let key = key.to_owned();

@@ -130,6 +130,49 @@ fn a_dynamic_setting_restarts_nothing() {
 }
 
 #[test]
+fn a_setting_without_effect_restarts_nothing() {
+    let mut world = World::new(1);
+    world.settle();
+    world.set_config("num.io.threads", "16");
+    check(
+        &world.settle(),
+        expect![[r#"
+        Ready
+    "#]],
+    );
+    world.drop_config("num.io.threads");
+    check(
+        &world.settle(),
+        expect![[r#"
+        Ready
+    "#]],
+    );
+}
+
+#[test]
+fn a_setting_that_a_running_broker_would_refuse_goes_into_its_file() {
+    let mut world = World::new(1);
+    world.settle();
+    // An earlier version set it while brokers ran, and it would hold over the file.
+    world
+        .observed
+        .owned_config
+        .insert("group.max.size".into(), "10".into());
+    world.set_config("group.max.size", "20");
+    check(
+        &world.settle(),
+        expect![[r#"
+        Updating
+          Reconfigure all brokers (group.max.size can change while brokers run)
+          Restart broker-0 (group.max.size changes from 10 to 20)
+        Updating
+          Start broker-0 (to run with what changed)
+        Ready
+    "#]],
+    );
+}
+
+#[test]
 fn a_setting_of_the_file_is_taken_back_by_a_restart() {
     let mut world = World::new(1);
     world.set_config("log.retention.ms", "1000");
