@@ -4,6 +4,7 @@ mod codegen;
 mod crds;
 mod docs;
 mod generated;
+mod lab;
 mod licences;
 mod peers;
 mod process;
@@ -24,6 +25,8 @@ cargo xtask VERB
   docs [--check]      generated pages of docs/
   peers [classpath VERSION]
                       fetches Apache Kafka and the clients that tests hold us against
+  lab up|down|status|image
+                      a real Kubernetes on this machine, with our image in it (root, Debian)
   bench [ARG…]        the side-by-side benchmark";
 
 fn main() -> ExitCode {
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Some("crds") => crds::run(&rest),
         Some("docs") => docs::run(&rest),
         Some("peers") => peers::run(&rest),
+        Some("lab") => lab::run(&rest),
         Some("bench") => bench(&rest),
         None | Some("help" | "--help" | "-h") => {
             println!("{VERBS}");

@@ -12,6 +12,8 @@ mod mounts;
 mod node;
 mod python;
 
+pub use debian::{install, is_root, need};
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -85,6 +87,11 @@ pub const PEERS: &[Peer] = &[
         what: "the right to mount small file systems",
         fetch: mounts::allowed,
     },
+    Peer {
+        name: "lab",
+        what: "Kubernetes with three nodes, for `cargo xtask lab`",
+        fetch: crate::lab::fetch,
+    },
 ];
 
 /// The `peers` verb: fetches all, or prints the class path of one.
@@ -144,7 +151,7 @@ pub fn clients_classpath(version: &str) -> Result<String> {
 
 /// The folder of the peer `name`, filled by `fill` in a scratch folder first if it is not there or
 /// was made for another `recipe`.
-fn cached(name: &str, recipe: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+pub fn cached(name: &str, recipe: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let root = cache_root()?;
     let ready = root.join(name);
     let is_ready = || fs::read_to_string(ready.join(RECIPE)).is_ok_and(|there| there == recipe);
@@ -175,7 +182,8 @@ fn cached(name: &str, recipe: &str, fill: impl FnOnce(&Path) -> Result<()>) -> R
 /// Names the file inside a cache entry that tells what it was made from.
 const RECIPE: &str = ".recipe";
 
-fn cache_root() -> Result<PathBuf> {
+/// Where peers are cached: outside the tree.
+pub fn cache_root() -> Result<PathBuf> {
     if let Some(dir) = std::env::var_os("OTTLA_CACHE").filter(|dir| !dir.is_empty()) {
         return Ok(PathBuf::from(dir));
     }

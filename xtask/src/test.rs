@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 use crate::workspace::{self, Metadata};
-use crate::{codegen, crds, docs, licences, tidy};
+use crate::{codegen, crds, docs, lab, licences, tidy};
 use report::{Outcome, Report, Tally};
 use suite::Suite;
 
@@ -91,10 +91,20 @@ fn run_all(options: &Options, report: &mut Report) {
     }
     for suite in &heavy {
         match environment.missing(suite) {
-            None => report.suite(suite, &environment),
+            None => run_heavy(suite, &environment, report),
             Some(reason) if options.is_ci => report.add(&suite.name, Outcome::failed(reason)),
             Some(reason) => report.skip(&suite.name, reason),
         }
+    }
+}
+
+/// A suite that is ended for hanging cannot end the lab that it brought up; somebody else's lab is
+/// left alone.
+fn run_heavy(suite: &Suite, environment: &Environment, report: &mut Report) {
+    let is_strange = lab::is_there();
+    report.suite(suite, environment);
+    if !is_strange && lab::is_there() {
+        report.measured("lab of a failed suite", lab::sweep);
     }
 }
 

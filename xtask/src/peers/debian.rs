@@ -66,7 +66,8 @@ fn has_index() -> bool {
     })
 }
 
-fn is_root() -> bool {
+/// Whether this process may install packages and make namespaces.
+pub fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
     Path::new("/proc/self")
         .metadata()

@@ -201,6 +201,8 @@ fn run_suite(suite: &Suite, environment: &Environment) -> Result<Outcome> {
         .current_dir(&suite.folder)
         .env("CARGO_MANIFEST_DIR", &suite.folder)
         .env("OTTLA_BIN", environment.ottla())
+        // The lab is one of this program's verbs; cargo would have to be asked for it again.
+        .env("OTTLA_XTASK", std::env::current_exe()?)
         // A failed test says what failed; a hundred frames of a test runner hide it.
         .env("RUST_BACKTRACE", "0");
     if std::env::var_os("CI").is_some() {

@@ -36,7 +36,12 @@ const BANNED: &[Banned] = &[
         text: "thread::sleep",
         why: "wait for a condition (e2e: wait::until), or sleep through `rt`",
         // The places that poll conditions of other processes, each with a deadline.
-        rooms: &["broker/src/rt", "e2e/src/wait.rs", "bench"],
+        rooms: &[
+            "broker/src/rt",
+            "e2e/src/wait.rs",
+            "xtask/src/lab/wait.rs",
+            "bench",
+        ],
     },
 ];
 
