@@ -41,6 +41,16 @@ pub fn build_folder(name: &str) -> Result<PathBuf> {
     Ok(dir)
 }
 
+/// A program of the Kubernetes lab.
+pub fn lab_program(name: &str) -> Result<PathBuf> {
+    entry("lab").map(|dir| dir.join(name))
+}
+
+/// What the lab of this machine writes while it is up.
+pub fn lab_folder() -> Result<PathBuf> {
+    root().map(|root| root.join("lab-run"))
+}
+
 fn jars(name: &str) -> Result<String> {
     let libs = entry(name)?.join("libs");
     let mut jars: Vec<String> = fs::read_dir(&libs)

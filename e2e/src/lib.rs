@@ -8,6 +8,7 @@
 mod cache;
 mod cluster;
 mod jvm;
+mod lab;
 mod mount;
 mod ottla;
 mod ports;
@@ -22,6 +23,7 @@ mod wire;
 pub use cache::{build_folder, clients_classpath, kafka_classpath, node_modules, python};
 pub use cluster::{Cluster, all_kinds, answers};
 pub use jvm::{JAVA_OPTIONS, JvmKafka, java};
+pub use lab::Lab;
 pub use mount::Mount;
 pub use ottla::{OttlaBroker, OttlaUp, ottla_binary};
 pub use ports::free_ports;
