@@ -31,6 +31,9 @@ static FIRST_TIMESTAMP: LazyLock<i64> = LazyLock::new(|| {
 /// Records of 100 KiB: four segments of 1 MiB.
 const RECORDS: i32 = 32;
 
+/// What happens to one file.
+type Damage = fn(&Path) -> std::io::Result<()>;
+
 /// A broker's settings and directory.
 struct Node {
     dir: tempfile::TempDir,
@@ -303,7 +306,6 @@ fn caches_that_are_gone_or_garbage_are_made_again() -> Result<()> {
             "no {kind} among {caches:?}"
         );
     }
-    type Damage = fn(&Path) -> std::io::Result<()>;
     let damages: [(&str, Damage); 4] = [
         ("gone", |path| fs::remove_file(path)),
         ("empty", |path| fs::write(path, b"")),

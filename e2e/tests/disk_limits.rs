@@ -21,7 +21,7 @@ use ottla_e2e::{
 use ottla_protocol::records::{BatchBuilder, BatchOptions};
 use ottla_protocol::{Bytes, Str};
 
-const DISK_BYTES: u64 = 96 << 20;
+const DISK_BYTES: u64 = 48 << 20;
 const VALUE_BYTES: usize = 256 << 10;
 /// Writes are taken again this soon after there is room.
 const HEAL_LIMIT: Duration = Duration::from_secs(10);
