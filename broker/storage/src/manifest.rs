@@ -22,7 +22,7 @@ pub struct Manifest {
     pub directory_id: Uuid,
     /// Next number for a log.
     pub next_log: u32,
-    /// The broker epoch of the clean stop that wrote it; `None` while in use.
+    /// The broker epoch of the clean stop that it describes; `None` from the first checkpoint of the next use on.
     pub clean_stop: Option<i64>,
     /// For each lane the last group that is needed no more.
     pub released: BTreeMap<u16, u64>,

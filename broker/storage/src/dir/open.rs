@@ -269,11 +269,15 @@ impl Opening<'_> {
         let clean_shutdown = self.read(CLEAN_SHUTDOWN).await?;
         let broker_epoch = clean_shutdown.as_deref().map(parse_clean_shutdown);
         let ours = self.own_clean_stop(directory_id, broker_epoch).await?;
+        // A taking over that is cut short begins again, and must read the logs the same way: from Kafka's files neither a
+        // missing log nor a missing segment can be told.
+        let clean_stop = ours.as_ref().and(broker_epoch);
         let entries = match ours {
             Some(entries) => recover::verify(self, entries, names).await?,
             None => kafka::read_logs(self, names, clean_shutdown.is_some()).await?,
         };
         let mut manifest = Manifest::new(directory_id);
+        manifest.clean_stop = clean_stop;
         manifest.next_log = entries
             .iter()
             .map(|entry| entry.id.0 + 1)
@@ -306,6 +310,7 @@ impl Opening<'_> {
         )
         .await?;
         self.forget_clean_shutdown(names).await?;
+        manifest.clean_stop = None;
         let was_clean = clean_shutdown.is_some();
         Ok(Found {
             manifest,

@@ -629,8 +629,10 @@ pub(super) async fn verify(
     let mut verified = Vec::with_capacity(entries.len());
     let mut repairs = Vec::new();
     for mut entry in entries {
-        let Verified { steps, .. } = checks::stopped(opening, &mut entry, &listings).await?;
+        let Verified { mut steps, .. } = checks::stopped(opening, &mut entry, &listings).await?;
         if !steps.is_empty() {
+            // The next clean stop syncs the directories of changed logs only.
+            steps.push(DiskOp::SyncDir(opening.path.join(entry.name.to_string())));
             repairs.push(DiskOp::Sequence(steps));
         }
         verified.push(entry);

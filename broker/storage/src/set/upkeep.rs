@@ -231,13 +231,26 @@ impl LogSet {
     /// A clean stop: everything is committed, written out, synced, and each log gets the files that Apache Kafka wants. When all
     /// sets of a directory are drained, [`crate::dir::LogDir::close_clean`] makes it Kafka's.
     pub async fn drain(&mut self, now_ms: i64) -> Result<(), DirError> {
-        self.finish_for_kafka(now_ms);
         self.removals
             .iter_mut()
             .for_each(|removal| removal.due_ms = i64::MIN);
         self.settle(now_ms).await?;
         self.remove_due(now_ms);
+        // Kafka takes a log's start from its first segment, so a power cut must not bring a removed one back. Every log that
+        // lost segments is stale, and what is written for Kafka is synced with the log's directory: after the removals.
+        self.answers(now_ms).await?;
+        self.finish_for_kafka(now_ms);
         self.settle(now_ms).await
+    }
+
+    /// Takes in every answer that the disk still owes.
+    async fn answers(&mut self, now_ms: i64) -> Result<(), DirError> {
+        while !self.flights.is_empty() {
+            let progress = self.flights.next().await;
+            let flushed = self.apply(progress, now_ms)?;
+            self.untold.extend(flushed);
+        }
+        Ok(())
     }
 
     /// Drives everything that is queued to its end, with a checkpoint behind it.
