@@ -145,7 +145,7 @@ impl LogSet {
                     self.write_out(now_ms);
                 }
             }
-            Phase::Syncing { rest, .. } => {
+            Phase::Syncing { captured, rest } => {
                 let under_way = self
                     .flights
                     .count(|flight| matches!(flight, Flight::Sync(_)));
@@ -156,12 +156,15 @@ impl LogSet {
                     self.flights
                         .start(Flight::Sync(log), self.dir.disk().submit(Lane::Any, op));
                 }
-                if rest.is_empty()
-                    && self
-                        .flights
-                        .count(|flight| matches!(flight, Flight::Sync(_)))
-                        == 0
-                {
+                // A directory that neither the manifest nor the commit log knows is somebody's gift (dir/kafka.rs): before a
+                // log is forgotten, its directory must have the name of a deleted one, durably.
+                let sequence = captured.sequence;
+                let is_awaited = |flight: &Flight| match flight {
+                    Flight::Sync(_) => true,
+                    Flight::Retiring(group) => *group <= sequence,
+                    _ => false,
+                };
+                if rest.is_empty() && self.flights.count(is_awaited) == 0 {
                     self.write_manifest();
                 }
             }

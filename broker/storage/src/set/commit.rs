@@ -273,13 +273,17 @@ impl LogSet {
         while let Some((sequence, then)) = self.queue.thens.front()
             && *sequence <= self.queue.durable
         {
-            let Then::Rename { from, to } = then.clone();
+            let (sequence, Then::Rename { from, to }) = (*sequence, then.clone());
             self.queue.thens.pop_front();
             let steps = vec![
                 DiskOp::Rename { from, to },
                 DiskOp::SyncDir(self.dir.path().to_owned()),
             ];
-            self.tidy(DiskOp::Sequence(steps));
+            let renamed = self
+                .dir
+                .disk()
+                .submit(self.behind_lane(), DiskOp::Sequence(steps));
+            self.flights.start(Flight::Retiring(sequence), renamed);
         }
     }
 

@@ -26,7 +26,9 @@ pub(super) enum Flight {
     FailedChunk,
     /// Free space.
     Space,
-    /// A removal or renaming: being too late is no failure.
+    /// The renaming of a deleted log's directory, which this group tells of.
+    Retiring(u64),
+    /// A removal: being too late is no failure.
     Tidying,
 }
 

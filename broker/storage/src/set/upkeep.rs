@@ -73,6 +73,10 @@ impl LogSet {
             (Flight::Sync(Some(id)), Err(failed))
                 if failed.error.kind() == io::ErrorKind::NotFound
                     && !self.logs.contains_key(&id) => {}
+            (Flight::Retiring(_), Ok(_)) => {}
+            // A log that was never written to has no directory.
+            (Flight::Retiring(_), Err(failed))
+                if failed.error.kind() == io::ErrorKind::NotFound && failed.steps_done == 0 => {}
             (Flight::Chunk(chunk), Ok(_)) => self.ring.add(chunk),
             // Without a further chunk the log goes on in those that it has. What was made of this one is room that
             // everything else needs.
@@ -317,6 +321,7 @@ fn flight_name(flight: Flight) -> &'static str {
         Flight::Chunk(_) => "making room for the commit log",
         Flight::FailedChunk => "removing a chunk of the commit log",
         Flight::Space => "asking for free space",
+        Flight::Retiring(_) => "renaming the directory of a deleted log",
         Flight::Tidying => "removing old files",
     }
 }
