@@ -284,7 +284,7 @@ impl LogSet {
             .dir
             .path()
             .join(retired_dir(&log.entry.name, log.entry.topic_id, suffix));
-        self.checkpoint.forget(id);
+        self.checkpoint.forget(id, group);
         // Its old segments go with the directory. By path they would be those of a log made since under the same name.
         self.removals.retain(|removal| !removal.is_of(id));
         // A write-out under way may be making the directory just now, so it is renamed even if it never was there.

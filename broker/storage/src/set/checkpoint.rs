@@ -40,6 +40,9 @@ enum Phase {
 
 struct Captured {
     sequence: u64,
+    /// The last group that tells of the removal of a log that was captured. What the released groups have of it is not in its
+    /// files, so it must be gone for good before they are.
+    last_removal: u64,
     entries: BTreeMap<LogId, Entry>,
     removed: Vec<LogId>,
 }
@@ -65,21 +68,33 @@ impl Checkpoint {
     /// Whether it cannot go on before this group is durable.
     pub(super) fn waits_for(&self, sequence: u64) -> bool {
         match &self.phase {
-            Phase::Draining { captured, .. } => captured.sequence >= sequence,
-            Phase::Idle | Phase::Syncing { .. } | Phase::Writing { .. } => false,
+            Phase::Draining { captured, .. } | Phase::Syncing { captured, .. } => {
+                captured.needed() >= sequence
+            }
+            Phase::Idle | Phase::Writing { .. } => false,
         }
     }
 
-    /// A log is gone: a checkpoint under way must not bring it back.
-    pub(super) fn forget(&mut self, id: LogId) {
+    /// A log is gone, as `group` tells: a checkpoint under way must not bring it back.
+    pub(super) fn forget(&mut self, id: LogId, group: u64) {
+        if let Phase::Draining { waiting, .. } = &mut self.phase {
+            waiting.remove(&id);
+        }
         match &mut self.phase {
-            Phase::Draining { captured, waiting } => {
-                waiting.remove(&id);
-                captured.entries.remove(&id);
+            Phase::Draining { captured, .. } | Phase::Syncing { captured, .. } => {
+                if captured.entries.remove(&id).is_some() {
+                    captured.last_removal = group;
+                }
             }
-            Phase::Syncing { captured, .. } => drop(captured.entries.remove(&id)),
             Phase::Idle | Phase::Writing { .. } => {}
         }
+    }
+}
+
+impl Captured {
+    /// The last group that must be durable before the manifest is written.
+    fn needed(&self) -> u64 {
+        self.sequence.max(self.last_removal)
     }
 }
 
@@ -104,6 +119,7 @@ impl LogSet {
         let sequence = self.queue.close_group();
         let mut captured = Captured {
             sequence,
+            last_removal: 0,
             entries: BTreeMap::new(),
             removed: Vec::new(),
         };
@@ -158,13 +174,14 @@ impl LogSet {
                 }
                 // A directory that neither the manifest nor the commit log knows is somebody's gift (dir/kafka.rs): before a
                 // log is forgotten, its directory must have the name of a deleted one, durably.
-                let sequence = captured.sequence;
+                let needed = captured.needed();
                 let is_awaited = |flight: &Flight| match flight {
                     Flight::Sync(_) => true,
-                    Flight::Retiring(group) => *group <= sequence,
+                    Flight::Retiring(group) => *group <= needed,
                     _ => false,
                 };
-                if rest.is_empty() && self.flights.count(is_awaited) == 0 {
+                let is_told = self.queue.durable() >= needed;
+                if is_told && rest.is_empty() && self.flights.count(is_awaited) == 0 {
                     self.write_manifest();
                 }
             }
@@ -212,6 +229,7 @@ impl LogSet {
             sequence,
             mut entries,
             removed,
+            ..
         } = captured;
         for (id, entry) in &mut entries {
             if let Some(log) = self.logs.get_mut(id) {
