@@ -246,6 +246,8 @@ fn histories_that_failed_once_go_well() {
         // A checkpoint forgot a deleted log before its directory was renamed: the log was back.
         (1_199, everything),
         (4_288, page_cache),
+        // A group whose sync had failed was read from the page cache, and files were cut as it told; a power cut took it away.
+        (2_685, faults),
     ] {
         tell(seed, story);
     }

@@ -1,7 +1,8 @@
 //! Reading a lane's commit log after a crash: group after group, and what the end looks like.
 //!
 //! Only one group is ever under way, so a bad group with nothing behind it is a torn tail that nobody was told of, and a bad group
-//! with another behind it was durable and is damage. Everything is synced before it is read: what follows from it is durable, too.
+//! with another behind it was durable and is damage. Everything is synced before it is read, and the last group, which nothing says
+//! was ever durable, is written again: what follows from it is durable, too.
 
 use bytes::Bytes;
 
@@ -27,6 +28,14 @@ pub(super) enum Step {
     },
 }
 
+/// What was found, and where it lies.
+struct Ahead {
+    step: Step,
+    chunk: Chunk,
+    position: u64,
+    bytes: Bytes,
+}
+
 /// One lane's commit log.
 pub(super) struct Groups<'a> {
     opening: &'a Opening<'a>,
@@ -39,6 +48,8 @@ pub(super) struct Groups<'a> {
     expected: u64,
     piece: Bytes,
     piece_at: u64,
+    /// Found already: whether a group is the last one has to be known when it is told.
+    ahead: Option<Ahead>,
 }
 
 /// All lanes that left a commit log. `released` tells the last group of each that is needed no more.
@@ -79,6 +90,7 @@ pub(super) async fn lanes<'a>(
                 expected: released(lane) + 1,
                 piece: Bytes::new(),
                 piece_at: 0,
+                ahead: None,
             });
         }
         lanes
@@ -124,6 +136,43 @@ impl Groups<'_> {
 
     /// The next group, or what is left of it; `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Step>, DirError> {
+        let ahead = match self.ahead.take() {
+            Some(ahead) => ahead,
+            None => match self.find().await? {
+                Some(found) => found,
+                None => return Ok(None),
+            },
+        };
+        self.ahead = self.find().await?;
+        if self.ahead.is_none() {
+            self.write_again(&ahead).await?;
+        }
+        Ok(Some(ahead.step))
+    }
+
+    /// When the sync of a group fails, readers go on seeing it, it may never reach the disk, and later syncs succeed all the
+    /// same: only what is written again is covered by the next sync. Groups with another behind them had a sync that succeeded.
+    async fn write_again(&self, last: &Ahead) -> Result<(), DirError> {
+        if !matches!(last.step, Step::Group(_)) {
+            return Ok(());
+        }
+        let name = commit_chunk(u32::from(self.lane), last.chunk.number);
+        let file = File::new(self.opening.path.join(name), OpenMode::Write);
+        let steps = vec![
+            DiskOp::Write {
+                file: file.clone(),
+                at: last.position,
+                slices: vec![last.bytes.clone()],
+            },
+            DiskOp::SyncData(file),
+        ];
+        self.opening
+            .run_all("securing the commit log of", steps)
+            .await
+    }
+
+    /// Looks for the next group.
+    async fn find(&mut self) -> Result<Option<Ahead>, DirError> {
         while let Some((_, generation)) = self.chunks.get(self.at).copied() {
             let header = self
                 .header()
@@ -141,17 +190,19 @@ impl Groups<'_> {
             if sequence > self.expected {
                 // Not even a header is left of those between.
                 let lost = std::mem::replace(&mut self.expected, sequence);
-                return Ok(Some(Step::Lost {
+                let step = Step::Lost {
                     sequence: lost,
                     group: None,
-                }));
+                };
+                return Ok(Some(self.ahead_at(self.position, step, Bytes::new())));
             }
-            let bytes = self.bytes(len).await?;
+            let (position, bytes) = (self.position, self.bytes(len).await?);
             self.expected += 1;
             match read_group(&bytes) {
                 Ok(group) if group.is_whole => {
                     self.position += len;
-                    return Ok(Some(Step::Group(group)));
+                    let step = Step::Group(group);
+                    return Ok(Some(self.ahead_at(position, step, bytes)));
                 }
                 broken => {
                     let is_torn = !self.is_followed(sequence).await?;
@@ -165,14 +216,24 @@ impl Groups<'_> {
                         return Ok(None);
                     }
                     self.position += len;
-                    return Ok(Some(Step::Lost {
+                    let step = Step::Lost {
                         sequence,
                         group: broken.ok(),
-                    }));
+                    };
+                    return Ok(Some(self.ahead_at(position, step, bytes)));
                 }
             }
         }
         Ok(None)
+    }
+
+    fn ahead_at(&self, position: u64, step: Step, bytes: Bytes) -> Ahead {
+        Ahead {
+            step,
+            chunk: self.chunks[self.at].0,
+            position,
+            bytes,
+        }
     }
 
     /// Where the lane goes on: all chunks are free, and no number is used twice.
