@@ -235,6 +235,10 @@ fn histories_that_failed_once_go_well() {
         faults: true,
         ..everything
     };
+    let truncations = Story {
+        mix: Mix::Truncations,
+        ..everything
+    };
     let page_cache = Story {
         mix: Mix::PageCache,
         ..everything
@@ -248,6 +252,8 @@ fn histories_that_failed_once_go_well() {
         (4_288, page_cache),
         // A group whose sync had failed was read from the page cache, and files were cut as it told; a power cut took it away.
         (2_685, faults),
+        // The model itself: it took a tail below the log start for lost, and then had a leader of an earlier epoch write.
+        (3_491, truncations),
     ] {
         tell(seed, story);
     }

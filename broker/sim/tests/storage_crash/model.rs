@@ -65,6 +65,8 @@ pub struct LogModel {
     pub start: i64,
     pub end: i64,
     pub batches: Vec<Batch>,
+    /// No leader sends a batch of an earlier epoch: that of a batch below the start, which may lie in the files still.
+    pub epoch_min: i32,
 }
 
 impl LogModel {
@@ -75,6 +77,7 @@ impl LogModel {
             start: 0,
             end: 0,
             batches: Vec::new(),
+            epoch_min: 1,
         }
     }
 
@@ -85,6 +88,12 @@ impl LogModel {
             Some((id, (sequence, batch.next - 1)))
         };
         self.batches.iter().filter_map(of).collect()
+    }
+
+    /// The epoch of the last batch, or one that no batch to come is older than.
+    pub fn last_epoch(&self) -> i32 {
+        let last = self.batches.last().map(|batch| batch.epoch);
+        last.unwrap_or(self.epoch_min)
     }
 
     /// Batches that may still be read.
@@ -350,6 +359,7 @@ impl Model {
         log.truncate(end);
         log.start = log.start.max(start);
         if is_lost {
+            log.epoch_min = log.last_epoch();
             log.batches.clear();
         }
         Ok(log)

@@ -173,6 +173,7 @@ impl Process {
                 start,
                 end,
                 batches: process.read_all(id, start, end).await,
+                epoch_min: 1,
             };
             process.check_epochs(id, &log);
             let producers = process.last_sequences(id);
@@ -296,9 +297,11 @@ impl Process {
     /// The newest epoch that the log knows, or that its last batch has.
     fn newest_epoch(&self, id: LogId, topic_id: Uuid) -> i32 {
         let known = self.set.log(id).expect("there").latest_epoch();
-        known
-            .unwrap_or(1)
-            .max(self.last_batch_epoch(topic_id).unwrap_or(1))
+        known.unwrap_or(1).max(self.last_epoch(topic_id))
+    }
+
+    fn last_epoch(&self, topic_id: Uuid) -> i32 {
+        self.model.borrow().now[&topic_id].last_epoch()
     }
 
     fn last_batch_epoch(&self, topic_id: Uuid) -> Option<i32> {
@@ -349,7 +352,7 @@ impl Process {
             }
             // A leader may still send an epoch below one that this replica began and wrote nothing in.
             Role::Follower => {
-                let epoch = self.last_batch_epoch(topic_id).unwrap_or(1) + self.rng.below(2) as i32;
+                let epoch = self.last_epoch(topic_id) + self.rng.below(2) as i32;
                 stamped.stamp(self.set.log(id).expect("there").end(), epoch);
                 self.set
                     .append_as_follower(id, vec![stamped.clone()], now_ms)
