@@ -22,7 +22,7 @@ use ottla_protocol::messages::produce_request::{
 };
 use ottla_protocol::records::{BatchBuilder, BatchHeader, BatchOptions, Producer};
 use ottla_protocol::{ApiKey, Bytes, ErrorCode, Message, Reader, Records, Uuid};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const TOPIC: &str = "bad-wire";
 const HEADER_LEN: usize = 61;
@@ -364,11 +364,13 @@ fn sized_batch(value_bytes: usize) -> Vec<u8> {
 }
 
 fn built(options: BatchOptions, records: usize, value_bytes: usize) -> Vec<u8> {
+    // Of now: what is older than retention.ms goes at the first look after a restart.
+    let now = SystemTime::UNIX_EPOCH.elapsed().expect("after 1970");
     let mut builder = BatchBuilder::new(options);
     for _ in 0..records {
         builder
             .append(
-                1_700_000_000_000,
+                now.as_millis() as i64,
                 Some(b"key"),
                 Some(&vec![b'v'; value_bytes]),
                 [],
@@ -490,7 +492,13 @@ fn fetch(wire: &mut Wire, broker: &Broker, offset: i64, epoch: i32) -> Result<St
 
 fn high_watermark(wire: &mut Wire, broker: &Broker) -> Result<i64> {
     let response = wire.ask(13, &fetch_request(broker, 0, -1))?;
-    Ok(response.responses[0].partitions[0].high_watermark)
+    let partition = &response.responses[0].partitions[0];
+    ensure!(
+        partition.error_code == ErrorCode::NONE,
+        "the end of the log: {}",
+        partition.error_code
+    );
+    Ok(partition.high_watermark)
 }
 
 fn fetch_request(broker: &Broker, offset: i64, epoch: i32) -> FetchRequest {

@@ -110,7 +110,7 @@ fn refused_or_kept(ottla: &mut OttlaBroker) -> Result<()> {
         (ALL, "num.io.threads", "16", "no effect"),
         ("1", "listeners", "PLAINTEXT://127.0.0.1:1", "and restart"),
         (ALL, "log.cleanup.policy", "compact", "nothing is compacted"),
-        (ALL, "ottla.durability", "page-cache", "not served"),
+        (ALL, "ottla.durability", "none", "one of"),
     ] {
         let (code, message) = alter(&mut wire, whose, SET, key, value)?;
         ensure!(
