@@ -3,7 +3,7 @@
 use super::*;
 
 /// Waits for ever without a child of its own, which would be left behind.
-const WAITS: &str = r#"mkfifo "$1.fifo"; read -r line < "$1.fifo""#;
+const WAITS: &str = r#"read -r line < "$1.fifo""#;
 
 struct Place {
     dir: tempfile::TempDir,
@@ -42,9 +42,30 @@ impl Place {
         .unwrap()
     }
 
+    /// A process that waits, once it is at work. Before that its arguments may not be readable: a
+    /// start is over for the parent before the kernel has put them in place.
+    fn start_waiting(&self) -> Waiting {
+        let fifo = self.last_argument().with_extension("properties.fifo");
+        let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
+        assert!(made.success());
+        let process = self.start(WAITS);
+        // Opens when the other side reads.
+        let line = OpenOptions::new().write(true).open(fifo).unwrap();
+        Waiting {
+            process,
+            _line: line,
+        }
+    }
+
     fn find(&self) -> Option<Process> {
         Process::find(&self.pid_file(), &self.last_argument(), &self.log())
     }
+}
+
+/// A process at work, and the line on which it waits: while it is held, it waits.
+struct Waiting {
+    process: Process,
+    _line: File,
 }
 
 fn run(work: impl Future<Output = ()>) {
@@ -85,9 +106,9 @@ fn a_killed_process_says_so() {
 fn a_process_is_found_again_by_its_file() {
     run(async {
         let place = Place::new();
-        let started = place.start(WAITS);
+        let started = place.start_waiting();
         let mut found = place.find().expect("it runs");
-        assert_eq!(found.pid(), started.pid());
+        assert_eq!(found.pid(), started.process.pid());
         found.terminate();
         found.watch().unwrap().ended().await;
         assert_eq!(found.epitaph(&place.log()), "it is gone");
@@ -99,10 +120,10 @@ fn a_process_is_found_again_by_its_file() {
 fn a_process_is_found_again_without_its_file() {
     run(async {
         let place = Place::new();
-        let started = place.start(WAITS);
+        let started = place.start_waiting();
         fs::remove_file(place.pid_file()).unwrap();
         let found = place.find().expect("it runs");
-        assert_eq!(found.pid(), started.pid());
+        assert_eq!(found.pid(), started.process.pid());
         found.kill();
         found.watch().unwrap().ended().await;
     });
