@@ -5,6 +5,7 @@
 //! Source: Kafka protocol guide, Produce v7 (last version before flexible encoding); record batch v2.
 
 use std::ops::Range;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -35,7 +36,9 @@ pub fn encode_batch(count: i32, value_bytes: usize, seed: u64) -> Bytes {
         put_varint(&mut records, body.len() as i64);
         records.put(body);
     }
-    let timestamp = 1_700_000_000_000;
+    // Of now: older records would be past their retention, and a restart would delete the log.
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    let timestamp = since_1970.map_or(0, |time| time.as_millis() as i64);
     let mut covered = BytesMut::new();
     covered.put_i16(0);
     covered.put_i32(count - 1);

@@ -155,6 +155,9 @@ fn fill(port: u16, bytes: u64) -> Result<()> {
     Ok(())
 }
 
+/// A figure below this is no work, whatever its unit.
+const NOTHING: f64 = 1e-4;
+
 fn print_table(peers: &[Peer], rounds: &[Vec<Figures>], log_bytes: u64) {
     let mut header = vec!["figure".to_owned()];
     header.extend(peers.iter().map(|peer| peer.name().to_owned()));
@@ -193,8 +196,9 @@ fn print_table(peers: &[Peer], rounds: &[Vec<Figures>], log_bytes: u64) {
                 .map(|(ours, theirs)| value(theirs) / value(ours))
                 .collect();
             let middle = median(&mut ratios);
-            let finite = ratios.iter().all(|ratio| ratio.is_finite());
-            cells.push(match (finite, ratios.as_slice()) {
+            // Where one of them has nothing to do, there is nothing to compare.
+            let compares = rounds.iter().flatten().all(|round| value(round) > NOTHING);
+            cells.push(match (compares, ratios.as_slice()) {
                 (true, [low, .., high]) => format!("{middle:.1} × ({low:.1}–{high:.1})"),
                 (true, _) => format!("{middle:.1} ×"),
                 (false, _) => "–".to_owned(),

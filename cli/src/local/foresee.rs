@@ -4,7 +4,7 @@
 //! Invariant: nothing is made, started or changed here.
 
 use ottla_operator::platform::local::{Link, LinkError, observe_folder};
-use ottla_operator_plan::{Observed, Plan, Step, StepState, rehearse};
+use ottla_operator_plan::{Observed, Plan, Step, rehearse};
 
 use super::declare::Declaration;
 use crate::failure::Failure;
@@ -18,14 +18,7 @@ pub fn foresee(
     let declared = declaration.declared.clone();
     let declared = declared.after(declaration.before.as_ref(), "1970-01-01T00:00:00Z");
     let (steps, left) = rehearse(&declared.desired(), observed, 0);
-    let blocked: Vec<String> = left
-        .steps
-        .iter()
-        .filter_map(|step| match &step.state {
-            StepState::Blocked(why) => Some(why.clone()),
-            StepState::Next | StepState::Waiting(_) => None,
-        })
-        .collect();
+    let blocked = left.blocked();
     if left.refused.is_empty() && blocked.is_empty() {
         Ok((steps, left))
     } else {

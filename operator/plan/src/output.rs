@@ -36,6 +36,19 @@ pub struct Plan {
     pub again: Option<i64>,
 }
 
+impl Plan {
+    /// What a human must change before every step can be taken; empty when nothing.
+    pub fn blocked(&self) -> Vec<String> {
+        self.steps
+            .iter()
+            .filter_map(|step| match &step.state {
+                StepState::Blocked(why) => Some(why.clone()),
+                StepState::Next | StepState::Waiting(_) => None,
+            })
+            .collect()
+    }
+}
+
 /// One broker as it shall run. Two equal values mean that a running process needs no change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Broker {

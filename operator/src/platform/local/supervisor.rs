@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use ottla_client::net::NetRef;
 use ottla_operator_plan::{
-    FailureSeen, KafkaSeen, Observed, Plan, Power, ProcessSeen, StepState, plan, rfc3339,
+    FailureSeen, KafkaSeen, Observed, Plan, Power, ProcessSeen, plan, rfc3339,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -378,14 +378,7 @@ impl Supervisor {
         };
         let declared = self.next(declared);
         let plan = plan(&declared.desired(), &observed, self.net.wall_clock_ms());
-        let blocked: Vec<String> = plan
-            .steps
-            .iter()
-            .filter_map(|step| match &step.state {
-                StepState::Blocked(why) => Some(why.clone()),
-                StepState::Next | StepState::Waiting(_) => None,
-            })
-            .collect();
+        let blocked = plan.blocked();
         if !plan.refused.is_empty() || !blocked.is_empty() {
             let refused = plan.refused;
             return asked.reply(Reply::Refused { refused, blocked });
