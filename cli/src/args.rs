@@ -78,6 +78,9 @@ pub fn run(command: Command) -> Outcome {
     }
 }
 
+/// Where clusters on this machine have their folders unless another place is named.
+pub const DEFAULT_DIR: &str = ".ottla";
+
 /// Where clusters on this machine have their folders.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Dir {
@@ -85,7 +88,7 @@ pub struct Dir {
     #[arg(
         long,
         value_name = "DIR",
-        default_value = ".ottla",
+        default_value = DEFAULT_DIR,
         env = "OTTLA_DIR",
         value_parser = folder
     )]

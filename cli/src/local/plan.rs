@@ -6,9 +6,9 @@ use clap::Args;
 use ottla_operator_plan::{Observed, Plan, Step, StepState};
 use serde_json::json;
 
-use super::declare::declarations;
+use super::declare::{Declaration, declarations};
 use super::foresee::{foresee, observe};
-use crate::args::{Output, folder};
+use crate::args::{DEFAULT_DIR, Output, folder};
 use crate::failure::Outcome;
 use crate::output;
 
@@ -58,14 +58,31 @@ pub fn plan(args: &PlanArgs) -> Outcome {
         played
             .iter()
             .zip(&declarations)
-            .map(|((steps, left), declaration)| text(&declaration.name, steps, left))
+            .map(|((steps, left), declaration)| {
+                let heading = heading(declaration, args.dir.is_some(), &left.hash);
+                heading + &text(steps, left)
+            })
             .collect::<Vec<_>>()
             .join("\n")
     })
 }
 
-fn text(name: &str, steps: &[Step], left: &Plan) -> String {
-    let mut text = format!("{name} (plan {})\n", left.hash);
+/// What is planned, and from where: who has the cluster here may have meant another start.
+fn heading(declaration: &Declaration, is_from_dir: bool, hash: &str) -> String {
+    let name = &declaration.name;
+    if is_from_dir {
+        return format!("{name} (plan {hash})\n");
+    }
+    let here = PathBuf::from(DEFAULT_DIR);
+    let hint = match here.join(name).is_dir() {
+        true => format!("; --dir {} plans from how it stands here", here.display()),
+        false => String::new(),
+    };
+    format!("{name}, from nothing (plan {hash}{hint})\n")
+}
+
+fn text(steps: &[Step], left: &Plan) -> String {
+    let mut text = String::new();
     let restarts = steps
         .iter()
         .filter(|step| step.action.name() == "Restart")
