@@ -4,6 +4,8 @@
 //! (operator/plan) and what a manifest may say (operator/api).
 
 mod crds;
+mod errands;
+mod ids;
 mod kafka;
 pub mod manifest;
 pub mod platform;

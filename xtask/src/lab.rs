@@ -40,16 +40,13 @@ pub fn run(args: &[String]) -> Result<()> {
         ["up"] => up(),
         ["down"] => down(),
         ["status"] => status(),
-        ["image"] => images::build().and_then(|archive| {
+        ["image"] => images::build().and_then(|archives| {
             let lab = Lab::of_this_machine()?;
             if lab.state()?.is_empty() {
-                println!(
-                    "{} is ready for the next `cargo xtask lab up`",
-                    images::BROKER
-                );
+                println!("the images are ready for the next `cargo xtask lab up`");
                 return Ok(());
             }
-            lab.import(&archive)
+            lab.import(&archives)
         }),
         _ => bail!("{USAGE}"),
     }
@@ -103,15 +100,17 @@ impl Lab {
     }
 
     /// Gives an image to every node.
-    fn import(&self, archive: &Path) -> Result<()> {
+    fn import(&self, archives: &[PathBuf]) -> Result<()> {
         for room in self
             .state()?
             .rooms
             .iter()
             .filter(|room| nodes::is_node(room))
         {
-            images::import(room, archive)?;
-            println!("{} is on {}", images::BROKER, room.name);
+            for archive in archives {
+                images::import(room, archive)?;
+            }
+            println!("the images are on {}", room.name);
         }
         Ok(())
     }
@@ -153,17 +152,17 @@ fn up() -> Result<()> {
     }
     let mut steps = Steps::begin();
     let binaries = binaries::ready()?;
-    let broker = images::build()?;
+    let images = images::build()?;
     steps.done("programs and images");
     fs::create_dir_all(&lab.dir)?;
-    start(&lab, &binaries, &broker, &mut steps)
+    start(&lab, &binaries, &images, &mut steps)
         .context("the lab is half up: look into its logs, then run `cargo xtask lab down`")?;
     println!("up in {:.1} s", steps.began.elapsed().as_secs_f64());
     print_next(&lab);
     Ok(())
 }
 
-fn start(lab: &Lab, binaries: &Path, broker: &Path, steps: &mut Steps) -> Result<()> {
+fn start(lab: &Lab, binaries: &Path, images: &[PathBuf], steps: &mut Steps) -> Result<()> {
     certificates::make(&lab.path("pki"))?;
     steps.done("certificates");
     let mut state = State::begin(&lab.dir)?;
@@ -179,7 +178,9 @@ fn start(lab: &Lab, binaries: &Path, broker: &Path, steps: &mut Steps) -> Result
     steps.done("storage class, rights");
     for worker in &workers {
         images::import(worker, &binaries.join("pause.tar"))?;
-        images::import(worker, broker)?;
+        for image in images {
+            images::import(worker, image)?;
+        }
     }
     steps.done("images");
     nodes::start_kubelets(lab, binaries, &workers)?;
@@ -194,8 +195,8 @@ fn print_next(lab: &Lab) {
     println!("\n  export KUBECONFIG={}", lab.kubeconfig().display());
     println!("  kubectl get nodes");
     println!(
-        "\nStorageClass: ottla-lab (grows). Image: {}. Logs: {}.",
-        images::BROKER,
+        "\nStorageClass: ottla-lab (grows). Images: {}. Logs: {}.",
+        images::OURS.map(|image| image.name).join(", "),
         lab.path("logs").display()
     );
     println!(

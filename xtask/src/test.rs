@@ -125,6 +125,7 @@ fn gates(report: &mut Report) {
                 "clippy",
                 "--quiet",
                 "--workspace",
+                "--all-features",
                 "--all-targets",
                 "--keep-going",
                 "--",
@@ -144,7 +145,7 @@ fn generated(report: &mut Report) {
 fn doc_tests() -> Result<Tally> {
     let text = process::run_quiet(&mut process::command(
         "cargo",
-        ["test", "--quiet", "--workspace", "--doc"],
+        ["test", "--quiet", "--workspace", "--all-features", "--doc"],
     ))?;
     Ok(Tally::of(&text))
 }

@@ -196,7 +196,8 @@ pub fn warnings(desired: &Desired, observed: &Observed) -> Vec<String> {
 pub fn storage_warning(desired: &Desired, observed: &Observed) -> Option<String> {
     let storage = observed.storage.as_ref()?;
     let size = &desired.cluster.spec.storage.size;
-    let declared = bytes(size)?.checked_mul(u64::try_from(desired.cluster.spec.replicas).ok()?)?;
+    let declared =
+        quantity_bytes(size)?.checked_mul(u64::try_from(desired.cluster.spec.replicas).ok()?)?;
     let room = storage.free_bytes.saturating_add(storage.used_bytes);
     (room < declared).then(|| {
         format!(
@@ -207,7 +208,7 @@ pub fn storage_warning(desired: &Desired, observed: &Observed) -> Option<String>
 }
 
 /// A Kubernetes quantity in bytes, rounded up; None when it is none or does not fit.
-fn bytes(quantity: &str) -> Option<u64> {
+pub fn quantity_bytes(quantity: &str) -> Option<u64> {
     let split = quantity
         .find(|c: char| !(c.is_ascii_digit() || c == '.'))
         .unwrap_or(quantity.len());
@@ -238,10 +239,10 @@ mod tests {
 
     #[test]
     fn quantities() {
-        assert_eq!(bytes("10Gi"), Some(10 << 30));
-        assert_eq!(bytes("1.5k"), Some(1500));
-        assert_eq!(bytes("1"), Some(1));
-        assert_eq!(bytes("10GB"), None);
-        assert_eq!(bytes("Gi"), None);
+        assert_eq!(quantity_bytes("10Gi"), Some(10 << 30));
+        assert_eq!(quantity_bytes("1.5k"), Some(1500));
+        assert_eq!(quantity_bytes("1"), Some(1));
+        assert_eq!(quantity_bytes("10GB"), None);
+        assert_eq!(quantity_bytes("Gi"), None);
     }
 }

@@ -18,7 +18,7 @@ mod status;
 mod steps;
 mod topics;
 
-pub use check::{Refusal, Subject};
+pub use check::{Refusal, Subject, quantity_bytes};
 pub use clock::rfc3339;
 pub use desired::{Desired, Power};
 pub use observed::{
@@ -29,6 +29,7 @@ pub use output::{
     Action, Broker, BrokerListener, CONTROLLER, Plan, PlannedTopic, Step, StepState, Volume,
 };
 pub use rehearsal::rehearse;
+pub use status::orphan;
 
 /// Everything that follows from `desired` and `observed`. `now_ms` is wall-clock time in
 /// milliseconds since 1970; it decides what may be tried again and stamps conditions that change.

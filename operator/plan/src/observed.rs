@@ -12,6 +12,10 @@ use crate::output::Broker;
 pub struct Observed {
     /// Kafka's cluster id, made by the platform when the cluster was first declared.
     pub cluster_id: String,
+    /// One address for all brokers of a listener, by the listener's name, where the platform has
+    /// one; without it clients are told every broker.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bootstrap: BTreeMap<String, Address>,
     /// Every broker that has a volume or a process, by id.
     pub brokers: BTreeMap<i32, BrokerSeen>,
     /// What Kafka itself says; None while no broker answers.
@@ -49,6 +53,9 @@ pub enum ProcessSeen {
     /// There is none, because none was asked for.
     #[default]
     Absent,
+    /// It was asked for, and the platform cannot run it yet: why. It starts by itself when the cause
+    /// is gone.
+    Held(String),
     /// It runs and does not serve yet.
     Starting,
     /// It serves: its listeners answer, and the cluster knows it.

@@ -45,7 +45,7 @@ pub fn rehearse(desired: &Desired, observed: &Observed, now_ms: i64) -> (Vec<Ste
 fn arrive(observed: &mut Observed) {
     for seen in observed.brokers.values_mut() {
         match seen.process {
-            ProcessSeen::Starting => seen.process = ProcessSeen::Serving,
+            ProcessSeen::Held(_) | ProcessSeen::Starting => seen.process = ProcessSeen::Serving,
             ProcessSeen::Stopping => seen.process = ProcessSeen::Absent,
             ProcessSeen::Absent | ProcessSeen::Serving | ProcessSeen::Down { .. } => {}
         }

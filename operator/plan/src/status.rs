@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use ottla_operator_api::{
-    BrokerStatus, ClusterPhase, Condition, ConditionStatus, KafkaClusterStatus, KafkaTopicStatus,
-    ListenerAddress, ListenerStatus, PlanStatus, StepStatus, condition_type,
+    BrokerStatus, ClusterPhase, Condition, ConditionStatus, KafkaClusterStatus, KafkaTopic,
+    KafkaTopicStatus, ListenerAddress, ListenerStatus, PlanStatus, StepStatus, condition_type,
 };
 
 use crate::check::{self, Refusal};
@@ -92,6 +92,34 @@ pub fn topics(
     statuses
 }
 
+/// The status of a topic whose cluster is not there: it heals by itself when the cluster comes.
+pub fn orphan(topic: &KafkaTopic, now_ms: i64) -> KafkaTopicStatus {
+    let generation = topic.metadata.generation.unwrap_or_default();
+    let last = topic.status.as_ref();
+    let mut conditions = Conditions {
+        last: last.map(|s| s.conditions.as_slice()).unwrap_or_default(),
+        generation,
+        now_ms,
+        list: Vec::new(),
+    };
+    let cluster = &topic.spec.cluster_ref.name;
+    let message = format!(
+        "spec.clusterRef: there is no KafkaCluster {cluster} in this namespace; create it, or delete this topic"
+    );
+    for (type_, status) in [
+        (condition_type::READY, ConditionStatus::False),
+        (condition_type::STALLED, ConditionStatus::True),
+    ] {
+        conditions.push(type_, status, "NoCluster", message.clone());
+    }
+    KafkaTopicStatus {
+        observed_generation: generation,
+        topic_id: last.and_then(|s| s.topic_id.clone()),
+        partitions: last.and_then(|s| s.partitions),
+        conditions: conditions.list,
+    }
+}
+
 fn process(observed: &Observed, id: i32) -> Option<&ProcessSeen> {
     observed.brokers.get(&id).map(|seen| &seen.process)
 }
@@ -156,6 +184,10 @@ fn listeners(desired: &Desired, observed: &Observed, brokers: &[Broker]) -> Vec<
                 .iter()
                 .filter_map(|b| observed.brokers.get(&b.id)?.addresses.get(&listener.name))
                 .collect();
+            let addresses = match observed.bootstrap.get(&listener.name) {
+                Some(one) if !addresses.is_empty() => vec![one],
+                _ => addresses,
+            };
             (!addresses.is_empty()).then(|| ListenerStatus {
                 name: listener.name.clone(),
                 bootstrap_servers: addresses
@@ -179,6 +211,7 @@ fn broker_status((id, seen): (&i32, &BrokerSeen)) -> BrokerStatus {
     let (phase, message) = match &seen.process {
         ProcessSeen::Absent if seen.started_as.is_some() => ("Stopped", None),
         ProcessSeen::Absent => ("Pending", None),
+        ProcessSeen::Held(why) => ("Pending", Some(why.clone())),
         ProcessSeen::Starting => ("Starting", None),
         ProcessSeen::Serving => ("Serving", None),
         ProcessSeen::Stopping => ("Stopping", None),
@@ -403,6 +436,7 @@ fn absent(observed: &Observed) -> String {
         .filter_map(|(id, seen)| match &seen.process {
             ProcessSeen::Serving => None,
             ProcessSeen::Absent => Some(format!("broker-{id} does not run yet")),
+            ProcessSeen::Held(why) => Some(format!("broker-{id} cannot run yet: {why}")),
             ProcessSeen::Starting => Some(format!("broker-{id} starts")),
             ProcessSeen::Stopping => Some(format!("broker-{id} stops")),
             ProcessSeen::Down {

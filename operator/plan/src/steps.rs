@@ -76,7 +76,10 @@ impl Steps<'_> {
     /// Stops every broker; the controller goes last, because the others say goodbye to it.
     fn stop_all(&mut self, observed: &Observed) {
         let alive = |seen: &BrokerSeen| {
-            matches!(seen.process, ProcessSeen::Starting | ProcessSeen::Serving)
+            matches!(
+                seen.process,
+                ProcessSeen::Held(_) | ProcessSeen::Starting | ProcessSeen::Serving
+            )
         };
         let is_gone = |seen: &BrokerSeen| {
             matches!(seen.process, ProcessSeen::Absent | ProcessSeen::Down { .. })
@@ -150,7 +153,10 @@ impl Steps<'_> {
                     self.push(Action::Start { broker: id }, reason, state);
                 }
             }
-            ProcessSeen::Starting | ProcessSeen::Serving | ProcessSeen::Stopping => {}
+            ProcessSeen::Held(_)
+            | ProcessSeen::Starting
+            | ProcessSeen::Serving
+            | ProcessSeen::Stopping => {}
         }
     }
 
@@ -160,7 +166,10 @@ impl Steps<'_> {
             .iter()
             .filter_map(|broker| {
                 let seen = observed.brokers.get(&broker.id)?;
-                let runs = matches!(seen.process, ProcessSeen::Starting | ProcessSeen::Serving);
+                let runs = matches!(
+                    seen.process,
+                    ProcessSeen::Held(_) | ProcessSeen::Starting | ProcessSeen::Serving
+                );
                 let started = seen.started_as.as_ref().filter(|_| runs)?;
                 // Until every address is known there is nothing to compare with.
                 broker
@@ -246,7 +255,9 @@ impl Steps<'_> {
             let action = match seen.process {
                 ProcessSeen::Stopping => continue,
                 ProcessSeen::Absent | ProcessSeen::Down { .. } => Action::Remove { broker: id },
-                ProcessSeen::Starting | ProcessSeen::Serving => Action::Stop { broker: id },
+                ProcessSeen::Held(_) | ProcessSeen::Starting | ProcessSeen::Serving => {
+                    Action::Stop { broker: id }
+                }
             };
             let reason = format!("spec.replicas is {}", desired.cluster.spec.replicas);
             self.push(action, reason, state);

@@ -17,7 +17,6 @@ mod look;
 mod memory;
 mod ports;
 mod process;
-mod render;
 mod supervisor;
 mod talk;
 mod view;

@@ -1,6 +1,6 @@
-//! Images of the lab, built by buildah without registry and daemon: the broker's from the last
-//! stage of the Dockerfile at the root, with a static binary that cargo built here instead of the
-//! Dockerfile's own first stage. Invariant: what runs in the lab's containers is the stage that
+//! Images of the lab, built by buildah without registry and daemon: ours from the last stages of
+//! the Dockerfile at the root, with static binaries that cargo built here instead of the
+//! Dockerfile's own first stage. Invariant: what runs in the lab's containers is the stages that
 //! users build. Not here: publishing.
 
 use std::fs;
@@ -14,8 +14,29 @@ use super::wait;
 use crate::workspace::{self, Metadata};
 use crate::{peers, process};
 
-/// The broker's image, as pods name it.
-pub const BROKER: &str = "localhost/ottla-broker:lab";
+/// An image of ours.
+pub struct Image {
+    /// The Dockerfile's target.
+    target: &'static str,
+    /// The one program in it.
+    program: &'static str,
+    /// How pods name it.
+    pub name: &'static str,
+}
+
+/// Ours.
+pub const OURS: [Image; 2] = [
+    Image {
+        target: "broker",
+        program: "ottla",
+        name: "localhost/ottla-broker:lab",
+    },
+    Image {
+        target: "operator",
+        program: "ottla-operator",
+        name: "localhost/ottla-operator:lab",
+    },
+];
 pub const PAUSE: &str = "localhost/ottla-lab-pause:1";
 
 /// The static target: glibc, because the toolchain has no other standard library by itself.
@@ -23,13 +44,21 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 const STATIC: &str = "-C target-feature=+crt-static -C relocation-model=static";
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Builds the broker's image into the cache, or finds that the one there is of this binary.
-/// Returns the archive.
-pub fn build() -> Result<PathBuf> {
-    let program = build_static()?;
-    let stage = final_stage(&fs::read_to_string(workspace::root().join("Dockerfile"))?);
-    let folder = peers::cache_root()?.join("lab-image");
-    let archive = folder.join("broker.tar");
+/// Builds our images into the cache, or finds that those there are of these programs. Returns the
+/// archives.
+pub fn build() -> Result<Vec<PathBuf>> {
+    let programs = build_static()?;
+    let dockerfile = fs::read_to_string(workspace::root().join("Dockerfile"))?;
+    OURS.iter()
+        .map(|image| archive(image, &programs, &dockerfile))
+        .collect()
+}
+
+fn archive(image: &Image, programs: &Path, dockerfile: &str) -> Result<PathBuf> {
+    let program = programs.join(image.program);
+    let stage = stage(dockerfile, image.target)?;
+    let folder = peers::cache_root()?.join("lab-image").join(image.target);
+    let archive = folder.join("image.tar");
     let recipe = format!(
         "{:?}, stripped\n{stage}",
         fs::metadata(&program)?.modified()?
@@ -45,14 +74,14 @@ pub fn build() -> Result<PathBuf> {
     fs::create_dir_all(&context)?;
     // What a debugger reads is five sixths of the file, and three nodes keep it each.
     let mut strip = process::command("strip", ["-o"]);
-    process::run_quiet(strip.arg(context.join("ottla")).arg(&program))?;
+    process::run_quiet(strip.arg(context.join(image.program)).arg(&program))?;
     fs::write(folder.join("context/Dockerfile"), &stage)?;
-    bud(&folder.join("context"), BROKER, &archive)?;
+    bud(&folder.join("context"), image.name, &archive)?;
     fs::write(folder.join("recipe"), recipe)?;
     Ok(archive)
 }
 
-/// The `ottla` command as users get it, but for being static.
+/// Our programs as users get them, but for being static. Returns their folder.
 fn build_static() -> Result<PathBuf> {
     let target = Metadata::read()?.target_directory.join("image");
     let mut cargo = process::command(
@@ -60,8 +89,9 @@ fn build_static() -> Result<PathBuf> {
         [
             "build",
             "--release",
-            "--package",
-            "ottla-cli",
+            "--package=ottla-cli",
+            "--package=ottla-operator",
+            "--features=ottla-operator/kubernetes",
             "--target",
             TARGET,
             "--target-dir",
@@ -70,17 +100,23 @@ fn build_static() -> Result<PathBuf> {
     // Flags of its own and so a folder of its own: the other builds stay as they are.
     cargo.arg(&target).env("RUSTFLAGS", STATIC);
     process::run_quiet(&mut cargo)?;
-    Ok(target.join(TARGET).join("release/ottla"))
+    Ok(target.join(TARGET).join("release"))
 }
 
-/// The stages from `FROM scratch` on, reading from the build context what they would read from the
-/// stage `build`.
-fn final_stage(dockerfile: &str) -> String {
-    let lines: Vec<&str> = dockerfile
-        .lines()
-        .skip_while(|line| !line.starts_with("FROM scratch"))
-        .collect();
-    lines.join("\n").replace("COPY --from=build /", "COPY /") + "\n"
+/// A stage that begins from nothing, reading from the build context what it would read from the
+/// stage `build`. Error: the Dockerfile has no such stage.
+fn stage(dockerfile: &str, target: &str) -> Result<String> {
+    let head = format!("FROM scratch AS {target}");
+    let mut lines = dockerfile.lines().skip_while(|line| *line != head);
+    let first = lines.next();
+    let first = first.with_context(|| format!("the Dockerfile has no line `{head}`"))?;
+    let body = lines.take_while(|line| !line.starts_with("FROM ") && !line.starts_with('#'));
+    let text: Vec<&str> = [first].into_iter().chain(body).collect();
+    Ok(text
+        .join("\n")
+        .trim_end()
+        .replace("COPY --from=build /", "COPY /")
+        + "\n")
 }
 
 /// Builds `context` under the name `image` into a docker archive; leaves nothing but that.
@@ -125,11 +161,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_stage_reads_from_its_context() {
-        let text = "FROM rust AS build\nRUN cargo build\n\nFROM scratch AS broker\nCOPY --from=build /out/ottla /usr/bin/ottla\n";
+    fn a_stage_reads_from_its_context() {
+        let text = "FROM rust AS build\nRUN cargo build\n\n# One.\nFROM scratch AS broker\nCOPY --from=build /out/ottla /usr/bin/ottla\n\n# Two.\nFROM scratch AS operator\n";
         assert_eq!(
-            final_stage(text),
+            stage(text, "broker").unwrap(),
             "FROM scratch AS broker\nCOPY /out/ottla /usr/bin/ottla\n"
         );
+        assert_eq!(
+            stage(text, "operator").unwrap(),
+            "FROM scratch AS operator\n"
+        );
+        assert!(stage(text, "other").is_err());
     }
 }

@@ -42,6 +42,7 @@ pub fn build() -> Result<Vec<Suite>> {
         [
             "test",
             "--workspace",
+            "--all-features",
             "--no-run",
             "--message-format=json-render-diagnostics",
         ],

@@ -84,8 +84,8 @@ pub(super) fn observed(folder: &ClusterFolder, memory: &Memory) -> io::Result<Ob
     Ok(Observed {
         cluster_id: memory.cluster_id.clone(),
         brokers: brokers.collect(),
-        owned_topics: memory.owned_topics.clone(),
-        owned_config: memory.owned_config.clone(),
+        owned_topics: memory.owned.topics.clone(),
+        owned_config: memory.owned.config.clone(),
         storage: storage(folder, memory),
         ..Observed::default()
     })

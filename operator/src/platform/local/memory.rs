@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use ottla_operator_api::{KafkaCluster, KafkaTopic};
-use ottla_operator_plan::{Address, Broker, Desired, OwnedTopic, Power};
+use ottla_operator_plan::{Address, Broker, Desired, Power};
 use serde::{Deserialize, Serialize};
+
+use crate::errands::Owned;
 
 /// The manifests that hold, with the generations counted here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,10 +78,9 @@ pub struct Memory {
     pub cluster_id: String,
     /// Every broker that was made and not removed.
     pub brokers: BTreeMap<i32, RememberedBroker>,
-    /// Topics that were made or adopted for a manifest.
-    pub owned_topics: BTreeMap<String, OwnedTopic>,
-    /// Dynamic settings that were set for the manifest.
-    pub owned_config: BTreeMap<String, String>,
+    /// What was made in Kafka for a manifest.
+    #[serde(flatten)]
+    pub owned: Owned,
 }
 
 /// What is remembered of a broker.

@@ -15,7 +15,7 @@ mod actions;
 mod socket;
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
@@ -37,6 +37,8 @@ use super::memory::{Declared, Memory};
 use super::process::Process;
 use super::talk::{Reply, Request};
 use super::view::{View, view};
+use crate::errands::{Errands, Told};
+use crate::ids::new_cluster_id;
 use crate::kafka::is_serving;
 
 /// A broker that served this long has outlived its earlier ends.
@@ -52,6 +54,8 @@ const PROBE_STARTING: Duration = Duration::from_millis(20);
 const PROBE_SERVING: Duration = Duration::from_secs(5);
 /// How often declared topics are compared with Kafka's.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// The same when Kafka said nothing.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Pause before an action that Kafka refused is tried again.
 const FAILURE_PAUSE_MS: i64 = 2_000;
 
@@ -108,14 +112,8 @@ enum Event {
     },
     /// A broker had its time to stop.
     Overdue { broker: i32, life: u64 },
-    /// Kafka was asked about topics.
-    Looked(Result<KafkaSeen, String>),
-    /// An action in Kafka ended.
-    Done {
-        action: Box<ottla_operator_plan::Action>,
-        plan: Rc<Plan>,
-        result: Result<(), String>,
-    },
+    /// Kafka was asked, or something was done there.
+    Told(Told),
     /// Kafka was asked what brokers hold, for somebody who wants to know what would become of it.
     Weighed(Asked, Option<KafkaSeen>),
 }
@@ -150,12 +148,7 @@ struct Supervisor {
     brokers: BTreeMap<i32, Live>,
     lives: u64,
     observed: Observed,
-    /// Targets of actions that run, or whose outcome Kafka was not asked about yet.
-    busy: BTreeSet<String>,
-    /// Of these, those that ended.
-    ended: BTreeSet<String>,
-    look_wanted: bool,
-    look_runs: bool,
+    errands: Errands,
     look_at: tokio::time::Instant,
     leaving: Option<Leaving>,
     waiting_for_end: Vec<mpsc::UnboundedSender<Reply>>,
@@ -169,6 +162,14 @@ struct Supervisor {
 impl Supervisor {
     fn new(folder: ClusterFolder, command: Vec<OsString>) -> Result<Supervisor, SuperviseError> {
         let (events, inbox) = mpsc::unbounded_channel();
+        let net = ottla_client::tcp::net();
+        let tell = {
+            let events = events.clone();
+            Rc::new(move |told| {
+                // The supervisor may be ending.
+                let _ = events.send(Event::Told(told));
+            })
+        };
         let memory: Memory = read_json(&folder.memory())?.unwrap_or_default();
         let mut observed = look::observed(&folder, &memory)?;
         let last: Option<View> = read_json(&folder.status()).unwrap_or_default();
@@ -176,15 +177,12 @@ impl Supervisor {
         Ok(Supervisor {
             declared: read_json(&folder.declared())?,
             program: program(),
-            net: ottla_client::tcp::net(),
+            net,
             memory,
             brokers: BTreeMap::new(),
             lives: 0,
             observed,
-            busy: BTreeSet::new(),
-            ended: BTreeSet::new(),
-            look_wanted: true,
-            look_runs: false,
+            errands: Errands::new(net.clone(), tell),
             look_at: tokio::time::Instant::now(),
             leaving: None,
             waiting_for_end: Vec::new(),
@@ -250,7 +248,7 @@ impl Supervisor {
     fn see(&mut self) {
         let fresh = look::observed(&self.folder, &self.memory);
         if let Ok(mut fresh) = fresh {
-            fresh.kafka = self.observed.kafka.take();
+            fresh.kafka = self.errands.seen().cloned();
             fresh.failures = std::mem::take(&mut self.observed.failures);
             fresh.last_status = self.observed.last_status.take();
             fresh.last_topic_status = std::mem::take(&mut self.observed.last_topic_status);
@@ -294,7 +292,7 @@ impl Supervisor {
             () = tokio::time::sleep_until(until) => None,
         };
         if tokio::time::Instant::now() >= self.look_at {
-            self.look_wanted = true;
+            self.errands.want_look();
             self.look_at = tokio::time::Instant::now() + LOOK_AGAIN;
         }
         if let Some(event) = event {
@@ -324,12 +322,16 @@ impl Supervisor {
                     process.kill();
                 }
             }
-            Event::Looked(result) => self.looked(result),
-            Event::Done {
+            Event::Told(Told::Looked(result)) => {
+                if !self.errands.looked(result) {
+                    self.look_at = tokio::time::Instant::now() + ASK_AGAIN;
+                }
+            }
+            Event::Told(Told::Done {
                 action,
                 plan,
                 result,
-            } => self.done(&action, &plan, result),
+            }) => self.done(&action, &plan, result),
         }
     }
 
@@ -339,7 +341,7 @@ impl Supervisor {
                 if self.takes_brokers_away(declared) {
                     self.weigh(asked);
                 } else {
-                    let kafka = self.observed.kafka.clone();
+                    let kafka = self.errands.seen().cloned();
                     self.weighed(asked, kafka);
                 }
             }
@@ -394,7 +396,7 @@ impl Supervisor {
         self.observed.storage = look::observed(&self.folder, &self.memory)
             .ok()
             .and_then(|observed| observed.storage);
-        self.look_wanted = true;
+        self.errands.want_look();
         // The answer follows the first view of the new generation.
         let plan = Rc::new(self.plan());
         self.publish(&plan);
@@ -403,7 +405,7 @@ impl Supervisor {
 
     fn declare(&mut self, declared: Declared) -> io::Result<()> {
         if self.memory.cluster_id.is_empty() {
-            self.memory.cluster_id = self.new_cluster_id();
+            self.memory.cluster_id = new_cluster_id(&self.net);
             self.remember()?;
         }
         write_json(&self.folder.declared(), &declared)?;
@@ -459,7 +461,7 @@ impl Supervisor {
         live.serving_since = None;
         let serves = |live: &Live| live.seen == ProcessSeen::Serving;
         if !self.brokers.values().any(serves) {
-            self.observed.kafka = None;
+            self.errands.forget_seen();
         }
     }
 
@@ -475,7 +477,7 @@ impl Supervisor {
             (ProcessSeen::Starting, true) => {
                 live.seen = ProcessSeen::Serving;
                 live.serving_since = Some(tokio::time::Instant::now());
-                self.look_wanted = true;
+                self.errands.want_look();
             }
             (ProcessSeen::Serving, false) => {
                 tracing::warn!(broker, "does not answer");
@@ -513,30 +515,6 @@ impl Supervisor {
         }
         self.written = text;
         self.view.send_replace(Some(Rc::new(view)));
-    }
-
-    /// Sixteen random bytes as Kafka writes ids: base64 without padding, never with a leading '-',
-    /// which command lines take for an option.
-    fn new_cluster_id(&self) -> String {
-        const DIGITS: &[u8; 64] =
-            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-        let bits = u128::from(self.net.random()) << 64 | u128::from(self.net.random());
-        // The lowest two bits of the last of 22 digits must be unset: 128 = 21 × 6 + 2.
-        let mut id: String = (0..22)
-            .map(|digit| {
-                let shift = 122 - 6 * digit;
-                let six = if shift >= 0 {
-                    bits >> shift
-                } else {
-                    bits << -shift
-                };
-                DIGITS[(six & 63) as usize] as char
-            })
-            .collect();
-        if id.starts_with('-') {
-            id.replace_range(..1, "A");
-        }
-        id
     }
 
     /// Notes a failure, so that the plan waits before it tries again.

@@ -6,14 +6,15 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ottla_operator_plan::{Action, Address, KafkaSeen, Plan, ProcessSeen, StepState};
+use ottla_operator_plan::{Action, Address, Plan, ProcessSeen, StepState};
 
 use super::socket::Asked;
 use super::{Event, Live, Supervisor, probe};
 use crate::kafka::Kafka;
 use crate::platform::local::folder::{Durable, write_whole};
 use crate::platform::local::process::{Launch, Process};
-use crate::platform::local::{look, ports, render};
+use crate::platform::local::{look, ports};
+use crate::platform::properties::{Place, server_properties};
 
 /// A broker that has not stopped after this is killed: the time that Kubernetes gives by default.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
@@ -30,7 +31,7 @@ impl Supervisor {
             .iter()
             .filter(|step| step.state == StepState::Next)
         {
-            if self.busy.contains(&step.action.target()) {
+            if self.errands.is_busy(&step.action.target()) {
                 continue;
             }
             tracing::info!(
@@ -44,9 +45,8 @@ impl Supervisor {
                 Action::Start { broker } => self.start(*broker, plan),
                 Action::Restart { broker } | Action::Stop { broker } => self.terminate(*broker),
                 Action::Remove { broker } => self.remove(*broker),
-                Action::AdoptTopic { topic } => self.own(topic, plan),
-                Action::ReleaseTopic { topic } => {
-                    self.memory.owned_topics.remove(topic);
+                Action::AdoptTopic { .. } | Action::ReleaseTopic { .. } => {
+                    self.memory.owned.note(&step.action, plan);
                     self.remember()
                 }
                 Action::CreateTopic { .. }
@@ -54,7 +54,8 @@ impl Supervisor {
                 | Action::ConfigureTopic { .. }
                 | Action::DeleteTopic { .. }
                 | Action::Reconfigure { .. } => {
-                    self.in_kafka(&step.action, plan);
+                    let addresses = self.serving_addresses();
+                    self.errands.carry_out(&step.action, plan, addresses);
                     continue;
                 }
             };
@@ -95,8 +96,17 @@ impl Supervisor {
         if self.lost_ports(broker) {
             return self.remember();
         }
-        let properties = render::server_properties(planned, &self.folder.data(broker))
-            .ok_or_else(|| io::Error::other("an address is missing, or a path is not UTF-8"))?;
+        let data = self.folder.data(broker);
+        let data = data
+            .to_str()
+            .ok_or_else(|| io::Error::other("the folder's path is not UTF-8"))?;
+        let place = Place {
+            comment: "Written by `ottla up`. Changes belong into the manifest.",
+            data,
+            bind: Address::clone,
+        };
+        let properties = server_properties(planned, &place)
+            .ok_or_else(|| io::Error::other("an address is missing"))?;
         let file = self.folder.properties(broker);
         write_whole(&file, properties.as_bytes(), Durable::No)?;
         // Before the process is there: whoever finds it must know as what it was started.
@@ -219,108 +229,34 @@ impl Supervisor {
         self.remember()
     }
 
-    fn own(&mut self, topic: &str, plan: &Plan) -> io::Result<()> {
-        if let Some(planned) = plan.topics.iter().find(|planned| planned.name == topic) {
-            self.memory
-                .owned_topics
-                .insert(topic.to_owned(), planned.owned.clone());
-        }
-        self.remember()
-    }
-
-    /// Starts an action that Kafka does.
-    fn in_kafka(&mut self, action: &Action, plan: &Rc<Plan>) {
-        self.busy.insert(action.target());
-        let kafka = Kafka::new(self.net.clone(), self.serving_addresses());
-        let events = self.events.clone();
-        let (action, plan) = (action.clone(), plan.clone());
-        tokio::task::spawn_local(async move {
-            let result = kafka.carry_out(&action, &plan.topics).await;
-            let result = result.map_err(|error| error.to_string());
-            let action = Box::new(action);
-            // The supervisor may be ending.
-            let _ = events.send(Event::Done {
-                action,
-                plan,
-                result,
-            });
-        });
-    }
-
     /// An action in Kafka ended: what it did is remembered, and Kafka is asked how it stands.
     pub(super) fn done(&mut self, action: &Action, plan: &Plan, result: Result<(), String>) {
         let target = action.target();
-        self.ended.insert(target.clone());
-        self.look_wanted = true;
+        self.errands.ended(target.clone());
         if let Err(message) = result {
             return self.failed(target, message);
         }
         self.observed.failures.remove(&target);
-        let remembered = match action {
-            Action::Reconfigure { set, delete } => {
-                let config = &mut self.memory.owned_config;
-                config.extend(set.clone());
-                config.retain(|key, _| !delete.contains(key));
-                self.remember()
-            }
-            Action::DeleteTopic { topic } => {
-                self.memory.owned_topics.remove(topic);
-                self.remember()
-            }
-            Action::CreateTopic { topic }
-            | Action::AddPartitions { topic, .. }
-            | Action::ConfigureTopic { topic, .. } => self.own(topic, plan),
-            _ => Ok(()),
-        };
-        if let Err(error) = remembered {
+        self.memory.owned.note(action, plan);
+        if let Err(error) = self.remember() {
             self.failed(target, error.to_string());
         }
     }
 
     /// Asks Kafka about the topics that manifests name or named, when there is reason to.
     pub(super) fn look(&mut self) {
-        let addresses = self.serving_addresses();
-        if !self.look_wanted || self.look_runs || addresses.is_empty() {
-            return;
-        }
         let Some(declared) = &self.declared else {
             return;
         };
-        self.look_wanted = false;
         let declared_names = declared.topics.iter().map(|topic| topic.kafka_name());
-        let owned_names = self.memory.owned_topics.keys().map(String::as_str);
+        let owned_names = self.memory.owned.topics.keys().map(String::as_str);
         let names: BTreeSet<String> = declared_names
             .chain(owned_names)
             .map(str::to_owned)
             .collect();
         let wants_holders = self.takes_brokers_away(declared);
-        self.look_runs = true;
-        let kafka = Kafka::new(self.net.clone(), addresses);
-        let events = self.events.clone();
-        tokio::task::spawn_local(async move {
-            let result = ask(&kafka, &names, wants_holders).await;
-            // The supervisor may be ending.
-            let _ = events.send(Event::Looked(result));
-        });
-    }
-
-    pub(super) fn looked(&mut self, result: Result<KafkaSeen, String>) {
-        self.look_runs = false;
-        match result {
-            Ok(kafka) => {
-                self.observed.kafka = Some(kafka);
-                // What ended after this look began was asked for again.
-                if !self.look_wanted {
-                    for target in std::mem::take(&mut self.ended) {
-                        self.busy.remove(&target);
-                    }
-                }
-            }
-            Err(message) => {
-                tracing::debug!(message, "Kafka does not say how its topics stand");
-                self.look_at = tokio::time::Instant::now() + Duration::from_secs(1);
-            }
-        }
+        let addresses = self.serving_addresses();
+        self.errands.look(names, wants_holders, addresses);
     }
 
     /// Asks what the brokers hold, before manifests hold that would take some away.
@@ -328,7 +264,7 @@ impl Supervisor {
         let addresses = self.serving_addresses();
         let events = self.events.clone();
         let kafka = Kafka::new(self.net.clone(), addresses.clone());
-        let mut seen = self.observed.kafka.clone();
+        let mut seen = self.errands.seen().cloned();
         tokio::task::spawn_local(async move {
             if !addresses.is_empty() {
                 // Unanswered, the plan waits for it: nothing is taken away blindly.
@@ -352,18 +288,4 @@ impl Supervisor {
             .filter_map(|(_, seen)| look::client_address(seen))
             .collect()
     }
-}
-
-async fn ask(
-    kafka: &Kafka,
-    names: &BTreeSet<String>,
-    wants_holders: bool,
-) -> Result<KafkaSeen, String> {
-    let topics = kafka.topics(names).await.map_err(|e| e.to_string())?;
-    let topics_on = if wants_holders {
-        Some(kafka.topics_on().await.map_err(|e| e.to_string())?)
-    } else {
-        None
-    };
-    Ok(KafkaSeen { topics, topics_on })
 }

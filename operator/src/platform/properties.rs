@@ -1,26 +1,34 @@
-//! A planned broker as the `server.properties` of a process on this machine. Pure.
+//! A planned broker as `server.properties`, on any platform. Pure.
 
 use std::fmt::Write;
-use std::path::Path;
 
 use ottla_operator_api::Role;
-use ottla_operator_plan::{Broker, CONTROLLER};
+use ottla_operator_plan::{Address, Broker, CONTROLLER};
 
-/// The text of `server.properties` for a broker that stores in `data`. None while an address is
-/// not known, or when the path is not UTF-8.
-pub fn server_properties(broker: &Broker, data: &Path) -> Option<String> {
+/// What a platform adds to a planned broker.
+pub struct Place<'a> {
+    /// The first line, for whoever opens the file.
+    pub comment: &'a str,
+    /// The broker's data directory.
+    pub data: &'a str,
+    /// Where a listener is bound that is reached at an address.
+    pub bind: fn(&Address) -> Address,
+}
+
+/// The text of `server.properties`. None while an address is not known.
+pub fn server_properties(broker: &Broker, place: &Place<'_>) -> Option<String> {
     let is_controller = broker.roles.contains(&Role::Controller);
     let mut listeners = Vec::new();
     let mut advertised = Vec::new();
     let mut protocols = vec!["CONTROLLER:PLAINTEXT".to_owned()];
     for listener in &broker.listeners {
         let name = listener.name.to_uppercase();
-        let endpoint = format!("{name}://{}", listener.address.as_ref()?);
+        let address = listener.address.as_ref()?;
+        listeners.push(format!("{name}://{}", (place.bind)(address)));
         if listener.name != CONTROLLER {
             protocols.push(format!("{name}:PLAINTEXT"));
-            advertised.push(endpoint.clone());
+            advertised.push(format!("{name}://{address}"));
         }
-        listeners.push(endpoint);
     }
     let first = broker.listeners.first()?.name.to_uppercase();
     let roles = if is_controller {
@@ -28,14 +36,14 @@ pub fn server_properties(broker: &Broker, data: &Path) -> Option<String> {
     } else {
         "broker"
     };
-    let mut text = String::from("# Written by `ottla up`. Changes belong into the manifest.\n");
+    let mut text = format!("# {}\n", place.comment);
     let mut line = |key: &str, value: &str| {
         writeln!(text, "{}={}", escaped(key, true), escaped(value, false))
             .expect("writing to a String cannot fail");
     };
     line("node.id", &broker.id.to_string());
     line("process.roles", roles);
-    line("log.dirs", data.to_str()?);
+    line("log.dirs", place.data);
     line("listeners", &listeners.join(","));
     line("advertised.listeners", &advertised.join(","));
     line("listener.security.protocol.map", &protocols.join(","));
@@ -80,8 +88,14 @@ fn escaped(text: &str, is_key: bool) -> String {
 mod tests {
     use super::*;
     use expect_test::expect;
-    use ottla_operator_plan::{Address, BrokerListener, Volume};
+    use ottla_operator_plan::{BrokerListener, Volume};
     use std::collections::BTreeMap;
+
+    const PLACE: Place<'static> = Place {
+        comment: "Of a test.",
+        data: "/d/broker/data",
+        bind: Address::clone,
+    };
 
     fn broker(id: i32) -> Broker {
         let address = |port| {
@@ -119,9 +133,9 @@ mod tests {
 
     #[test]
     fn a_controller_and_a_broker() {
-        let text = |id: i32| server_properties(&broker(id), Path::new("/d/broker/data")).unwrap();
+        let text = |id: i32| server_properties(&broker(id), &PLACE).unwrap();
         expect![[r#"
-            # Written by `ottla up`. Changes belong into the manifest.
+            # Of a test.
             node.id=0
             process.roles=broker,controller
             log.dirs=/d/broker/data
@@ -136,7 +150,7 @@ mod tests {
         "#]]
         .assert_eq(&text(0));
         expect![[r#"
-            # Written by `ottla up`. Changes belong into the manifest.
+            # Of a test.
             node.id=1
             process.roles=broker
             log.dirs=/d/broker/data
@@ -156,6 +170,6 @@ mod tests {
     fn nothing_is_written_before_addresses_are_known() {
         let mut broker = broker(1);
         broker.quorum = None;
-        assert_eq!(server_properties(&broker, Path::new("/d")), None);
+        assert_eq!(server_properties(&broker, &PLACE), None);
     }
 }

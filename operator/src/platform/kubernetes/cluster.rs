@@ -1,0 +1,378 @@
+//! One cluster: what is known of it beyond the objects, and one look at it after the other.
+//!
+//! A pass looks, plans, and says what to write and what to do in Kafka; it waits for nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use ottla_operator_api::{KafkaCluster, KafkaTopic};
+use ottla_operator_plan::{
+    Action, Address, Desired, FailureSeen, Observed, Plan, Power, ProcessSeen, StepState, orphan,
+    plan,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::cache::Cache;
+use super::look;
+use super::names::Names;
+use super::part::Kind;
+use super::render::Render;
+use super::work::{Wanted, Work, Write};
+use crate::errands::{Errands, Owned};
+
+/// Pause before what failed is tried again; doubles with each further failure.
+const PAUSE_MS: i64 = 2_000;
+/// Longest such pause.
+const PAUSE_MAX_MS: i64 = 60_000;
+
+/// What must outlive an operator.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Kafka's cluster id.
+    pub cluster_id: String,
+    /// What was made in Kafka.
+    #[serde(flatten)]
+    pub owned: Owned,
+}
+
+/// See the module.
+pub struct Cluster {
+    names: Names,
+    /// None until the first pass.
+    memory: Option<Memory>,
+    /// What is under way in Kafka.
+    pub errands: Errands,
+    /// Targets of writes under way.
+    writing: BTreeSet<String>,
+    /// How often in a row each target failed, and when it may be tried again.
+    failures: BTreeMap<String, (u32, FailureSeen)>,
+    serving: Vec<Address>,
+    /// When Kafka is to be asked although nothing happened, wall-clock milliseconds.
+    pub look_at_ms: i64,
+}
+
+/// What a pass leads to.
+pub struct Pass {
+    /// What was decided.
+    pub plan: Rc<Plan>,
+    /// What to write now.
+    pub writes: Vec<Wanted>,
+    /// What to do in Kafka now.
+    pub in_kafka: Vec<Action>,
+    /// When to look again although nothing happened, wall-clock milliseconds.
+    pub again: Option<i64>,
+}
+
+impl Cluster {
+    /// A cluster that was not looked at yet.
+    pub fn new(names: Names, errands: Errands) -> Cluster {
+        Cluster {
+            names,
+            memory: None,
+            errands,
+            writing: BTreeSet::new(),
+            failures: BTreeMap::new(),
+            serving: Vec::new(),
+            look_at_ms: 0,
+        }
+    }
+
+    /// One look. None when there is nothing to plan: the KafkaCluster is gone, is going, or cannot
+    /// be read. `new_id` makes a cluster id.
+    pub fn pass(
+        &mut self,
+        cache: &Cache,
+        image: &str,
+        now_ms: i64,
+        new_id: impl FnOnce() -> String,
+    ) -> Option<Pass> {
+        let names = self.names.clone();
+        let there = cache.get(Kind::KafkaCluster, &names.namespace, &names.cluster)?;
+        if there["metadata"]["deletionTimestamp"].is_string() {
+            return None;
+        }
+        let cluster = read::<KafkaCluster>(there)?;
+        let topics: Vec<KafkaTopic> = cache
+            .of_cluster(Kind::KafkaTopic, &names)
+            .filter(|topic| !topic["metadata"]["deletionTimestamp"].is_string())
+            .filter_map(read)
+            .collect();
+        let memory = self.remembered(cache, new_id);
+        let objects = look::by_broker(
+            cache.of_cluster(Kind::PersistentVolumeClaim, &names),
+            cache.of_cluster(Kind::StatefulSet, &names),
+            cache.of_cluster(Kind::Pod, &names),
+        );
+        let brokers: BTreeMap<_, _> = objects
+            .iter()
+            .map(|(id, objects)| (*id, look::broker(&names, &cluster, *id, *objects, now_ms)))
+            .collect();
+        let serving = brokers
+            .values()
+            .filter(|seen| seen.process == ProcessSeen::Serving);
+        let first = &cluster.spec.listeners.first()?.name;
+        self.serving = serving
+            .filter_map(|seen| seen.addresses.get(first).cloned())
+            .collect();
+        if self.serving.is_empty() {
+            self.errands.forget_seen();
+        }
+        let failures = self.failures.iter();
+        let observed = Observed {
+            cluster_id: memory.cluster_id.clone(),
+            bootstrap: look::bootstrap(&names, &cluster),
+            brokers,
+            kafka: self.errands.seen().cloned(),
+            owned_topics: memory.owned.topics.clone(),
+            owned_config: memory.owned.config.clone(),
+            failures: failures
+                .map(|(target, (_, seen))| (target.clone(), seen.clone()))
+                .collect(),
+            storage: None,
+            last_status: cluster
+                .status
+                .clone()
+                .filter(|s| s.observed_generation >= 0),
+            last_topic_status: topics
+                .iter()
+                .filter_map(|topic| Some((topic.metadata.name.clone()?, topic.status.clone()?)))
+                .collect(),
+        };
+        let wants_holders =
+            observed.brokers.len() > usize::try_from(cluster.spec.replicas).unwrap_or_default();
+        let desired = Desired {
+            cluster,
+            topics,
+            power: Power::On,
+        };
+        let plan = Rc::new(plan(&desired, &observed, now_ms));
+        self.look_in_kafka(&desired, &memory, wants_holders);
+
+        let in_kafka = self.for_kafka(&plan);
+        let text = serde_json::to_string(&self.memory).expect("memory is plain data");
+        let mut work = Work {
+            render: Render {
+                names: &names,
+                cluster: &desired.cluster,
+                image,
+            },
+            cache,
+            objects,
+            cluster_id: &memory.cluster_id,
+            wanted: Vec::new(),
+        };
+        work.upkeep(&plan, &text);
+        for step in &plan.steps {
+            work.step(&step.action, &step.state, &plan);
+        }
+        let mut wanted = work.wanted;
+        wanted.extend(statuses(cache, &names, &plan));
+        let again = self.again(&plan, now_ms);
+        Some(Pass {
+            writes: self.due(wanted, now_ms),
+            plan,
+            in_kafka,
+            again,
+        })
+    }
+
+    /// What an operator before this one knew: from its ConfigMap; the cluster's id also from a
+    /// volume, because volumes outlive the manifest.
+    fn remembered(&mut self, cache: &Cache, new_id: impl FnOnce() -> String) -> Memory {
+        if let Some(memory) = &self.memory {
+            return memory.clone();
+        }
+        let names = &self.names;
+        let there = cache.get(Kind::ConfigMap, &names.namespace, &names.memory());
+        let mut memory: Memory = there
+            .and_then(|there| serde_json::from_str(there["data"]["memory.json"].as_str()?).ok())
+            .unwrap_or_default();
+        if memory.cluster_id.is_empty() {
+            let claims = cache.of_cluster(Kind::PersistentVolumeClaim, names);
+            memory.cluster_id = look::cluster_id(claims).unwrap_or_else(new_id);
+        }
+        self.memory = Some(memory.clone());
+        memory
+    }
+
+    fn look_in_kafka(&mut self, desired: &Desired, memory: &Memory, wants_holders: bool) {
+        let declared = desired.topics.iter().map(KafkaTopic::kafka_name);
+        let owned = memory.owned.topics.keys().map(String::as_str);
+        let names = declared.chain(owned).map(str::to_owned).collect();
+        let seen = self.errands.seen();
+        let lacks_holders = wants_holders && seen.is_some_and(|seen| seen.topics_on.is_none());
+        if lacks_holders {
+            self.errands.want_look();
+        }
+        self.errands
+            .look(names, wants_holders, self.serving.clone());
+    }
+
+    /// Steps in Kafka that may begin. What needs remembering only is remembered at once.
+    fn for_kafka(&mut self, plan: &Plan) -> Vec<Action> {
+        let mut begin = Vec::new();
+        let next = plan
+            .steps
+            .iter()
+            .filter(|step| step.state == StepState::Next);
+        for action in next.map(|step| &step.action) {
+            match action {
+                Action::AdoptTopic { .. } | Action::ReleaseTopic { .. } => self.note(action, plan),
+                Action::Reconfigure { .. }
+                | Action::CreateTopic { .. }
+                | Action::AddPartitions { .. }
+                | Action::ConfigureTopic { .. }
+                | Action::DeleteTopic { .. } => {
+                    if !self.errands.is_busy(&action.target()) {
+                        begin.push(action.clone());
+                    }
+                }
+                Action::Prepare { .. }
+                | Action::Start { .. }
+                | Action::Restart { .. }
+                | Action::Stop { .. }
+                | Action::Remove { .. } => {}
+            }
+        }
+        begin
+    }
+
+    /// What an action leaves to remember. The next pass writes it.
+    pub fn note(&mut self, action: &Action, plan: &Plan) {
+        if let Some(memory) = &mut self.memory {
+            memory.owned.note(action, plan);
+        }
+    }
+
+    /// Addresses of brokers that serve.
+    pub fn serving(&self) -> Vec<Address> {
+        self.serving.clone()
+    }
+
+    /// Writes that are not under way and did not fail just now; they are under way from here on.
+    fn due(&mut self, wanted: Vec<Wanted>, now_ms: i64) -> Vec<Wanted> {
+        let is_paused = |target: &str| {
+            let failure = self.failures.get(target);
+            failure.is_some_and(|(_, seen)| seen.retry_at_ms > now_ms)
+        };
+        let mut due = Vec::new();
+        for wanted in wanted {
+            let target = wanted.write.target();
+            let step = wanted.step.as_deref();
+            if is_paused(&target) || step.is_some_and(is_paused) || self.writing.contains(&target) {
+                continue;
+            }
+            self.writing.insert(target);
+            due.push(wanted);
+        }
+        due
+    }
+
+    fn again(&self, plan: &Plan, now_ms: i64) -> Option<i64> {
+        let retries = self.failures.values().map(|(_, seen)| seen.retry_at_ms);
+        retries
+            .chain(plan.again)
+            .filter(|at_ms| *at_ms > now_ms)
+            .min()
+    }
+
+    /// A write ended.
+    pub fn written(&mut self, wanted: &Wanted) {
+        let target = wanted.write.target();
+        self.writing.remove(&target);
+        self.failures.remove(&target);
+        if let Some(step) = &wanted.step {
+            self.failures.remove(step);
+        }
+    }
+
+    /// A write failed. The step that wanted it waits too, and says why.
+    pub fn write_failed(&mut self, wanted: &Wanted, message: &str, now_ms: i64) {
+        let target = wanted.write.target();
+        self.writing.remove(&target);
+        self.failed(target, message, now_ms);
+        if let Some(step) = &wanted.step {
+            self.failed(step.clone(), message, now_ms);
+        }
+    }
+
+    /// Something failed that will be tried again.
+    pub fn failed(&mut self, target: String, message: &str, now_ms: i64) {
+        let (count, seen) = self.failures.entry(target).or_insert_with(|| {
+            let seen = FailureSeen {
+                message: String::new(),
+                retry_at_ms: 0,
+            };
+            (0, seen)
+        });
+        let pause = PAUSE_MS
+            .saturating_mul(1 << (*count).min(5))
+            .min(PAUSE_MAX_MS);
+        *count += 1;
+        *seen = FailureSeen {
+            message: message.to_owned(),
+            retry_at_ms: now_ms + pause,
+        };
+    }
+
+    /// Something that failed before did not.
+    pub fn succeeded(&mut self, target: &str) {
+        self.failures.remove(target);
+    }
+}
+
+/// Statuses that differ from what is there.
+fn statuses(cache: &Cache, names: &Names, plan: &Plan) -> Vec<Wanted> {
+    let cluster = (
+        Kind::KafkaCluster,
+        names.cluster.clone(),
+        serde_json::to_value(&plan.status),
+    );
+    let topics = plan.topic_status.iter();
+    let topics = topics.map(|(name, status)| {
+        let status = serde_json::to_value(status);
+        (Kind::KafkaTopic, name.clone(), status)
+    });
+    [cluster]
+        .into_iter()
+        .chain(topics)
+        .filter_map(|(kind, name, status)| {
+            let status = status.ok()?;
+            let there = cache.get(kind, &names.namespace, &name)?;
+            (there["status"] != status).then_some(Wanted {
+                step: None,
+                write: Write::Status { kind, name, status },
+            })
+        })
+        .collect()
+}
+
+/// Statuses of topics whose cluster is not there.
+pub fn orphans(cache: &Cache, names: &Names, now_ms: i64) -> Vec<Wanted> {
+    let topics = cache.of_cluster(Kind::KafkaTopic, names);
+    let topics = topics.filter_map(|there| {
+        let topic = read::<KafkaTopic>(there)?;
+        let status = serde_json::to_value(orphan(&topic, now_ms)).ok()?;
+        (there["status"] != status).then_some(Wanted {
+            step: None,
+            write: Write::Status {
+                kind: Kind::KafkaTopic,
+                name: topic.metadata.name?,
+                status,
+            },
+        })
+    });
+    topics.collect()
+}
+
+fn read<T: serde::de::DeserializeOwned>(object: &Value) -> Option<T> {
+    match serde_json::from_value(object.clone()) {
+        Ok(read) => Some(read),
+        Err(error) => {
+            let name = &object["metadata"]["name"];
+            tracing::error!(%name, %error, "an object of another version cannot be read");
+            None
+        }
+    }
+}
