@@ -18,7 +18,7 @@ use super::table::Metric::{self, *};
 use crate::controller::{METADATA_PARTITION, METADATA_TOPIC};
 use crate::partition::ReplicaFigures;
 
-/// Replicas with series of their own: some 3 MB of text in all dialects.
+/// Replicas with series of their own: some 2.5 MB of text in all dialects.
 pub(super) const PARTITIONS_MAX: usize = 2_000;
 
 /// Puts everything on the page.

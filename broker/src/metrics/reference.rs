@@ -51,7 +51,7 @@ A connection carries one request and is closed after ten seconds whatever it did
 A request costs a few additions in memory that the shard owns and one look at the clock; nothing is locked and no
 atomic is shared. A scrape copies: the owner of partitions is asked for 500 replicas at a time, the owner of groups for one partition of
 `__consumer_offsets` at a time, and records are served in between. Each replica has 6 series in all dialects together, 18 when it is led
-here (about 1.5 KB of text), each topic with traffic 15, each committed offset 4 (about 0.3 KB). Series per partition end at {PARTITIONS_MAX} replicas
+here (about 1.2 KB of text), each topic with traffic 15, each committed offset 4 (about 0.3 KB). Series per partition end at {PARTITIONS_MAX} replicas
 per broker; `ottla_metrics_partitions_left_out` says how many have none, and sums and lags count all of them.
 
 No number is told twice by a cluster: a partition is told by its leader (sizes by every replica), a group by its coordinator, the
