@@ -4,11 +4,11 @@ use std::fmt::Write;
 use std::path::Path;
 
 use ottla_operator_api::Role;
-use ottla_operator_plan::{Broker, CONTROLLER};
+use ottla_operator_plan::{Address, Broker, CONTROLLER};
 
-/// The text of `server.properties` for a broker that stores in `data`. None while an address is
+/// The text of `server.properties` for a broker that stores in `data` and serves its metrics at `metrics`. None while an address is
 /// not known, or when the path is not UTF-8.
-pub fn server_properties(broker: &Broker, data: &Path) -> Option<String> {
+pub fn server_properties(broker: &Broker, data: &Path, metrics: &Address) -> Option<String> {
     let is_controller = broker.roles.contains(&Role::Controller);
     let mut listeners = Vec::new();
     let mut advertised = Vec::new();
@@ -45,6 +45,7 @@ pub fn server_properties(broker: &Broker, data: &Path) -> Option<String> {
         "controller.quorum.bootstrap.servers",
         &broker.quorum.as_ref()?.to_string(),
     );
+    line("ottla.metrics.listener", &metrics.to_string());
     for (key, value) in &broker.config {
         line(key, value);
     }
@@ -80,8 +81,15 @@ fn escaped(text: &str, is_key: bool) -> String {
 mod tests {
     use super::*;
     use expect_test::expect;
-    use ottla_operator_plan::{Address, BrokerListener, Volume};
+    use ottla_operator_plan::{BrokerListener, Volume};
     use std::collections::BTreeMap;
+
+    fn metrics() -> Address {
+        Address {
+            host: "127.0.0.1".into(),
+            port: 9404,
+        }
+    }
 
     fn broker(id: i32) -> Broker {
         let address = |port| {
@@ -119,7 +127,10 @@ mod tests {
 
     #[test]
     fn a_controller_and_a_broker() {
-        let text = |id: i32| server_properties(&broker(id), Path::new("/d/broker/data")).unwrap();
+        let text = |id: i32| {
+            let data = Path::new("/d/broker/data");
+            server_properties(&broker(id), data, &metrics()).unwrap()
+        };
         expect![[r#"
             # Written by `ottla up`. Changes belong into the manifest.
             node.id=0
@@ -131,6 +142,7 @@ mod tests {
             inter.broker.listener.name=PLAIN
             controller.listener.names=CONTROLLER
             controller.quorum.bootstrap.servers=127.0.0.1:19092
+            ottla.metrics.listener=127.0.0.1:9404
             num.partitions=3
             x=\ a\\b\n\u00fc
         "#]]
@@ -146,6 +158,7 @@ mod tests {
             inter.broker.listener.name=PLAIN
             controller.listener.names=CONTROLLER
             controller.quorum.bootstrap.servers=127.0.0.1:19092
+            ottla.metrics.listener=127.0.0.1:9404
             num.partitions=3
             x=\ a\\b\n\u00fc
         "#]]
@@ -156,6 +169,7 @@ mod tests {
     fn nothing_is_written_before_addresses_are_known() {
         let mut broker = broker(1);
         broker.quorum = None;
-        assert_eq!(server_properties(&broker, Path::new("/d")), None);
+        let text = server_properties(&broker, Path::new("/d"), &metrics());
+        assert_eq!(text, None);
     }
 }
