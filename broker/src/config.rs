@@ -10,7 +10,9 @@ use std::time::Duration;
 use ottla_broker_group::GroupConfig;
 use ottla_protocol::Str;
 use ottla_protocol::messages::create_topics_request::CreatableTopicConfig;
-use ottla_settings::{BrokerConfig, Fault, Faults, Layers, Origin, Properties, environment, key};
+use ottla_settings::{
+    Address, BrokerConfig, Fault, Faults, Layers, Origin, Properties, environment, key,
+};
 
 use crate::controller::{ControllerAddress, SnapshotPolicy, SnapshotRetention};
 use crate::coordinator::OFFSETS_TOPIC;
@@ -32,6 +34,8 @@ pub struct Config {
     pub host_name: String,
     /// The one directory of `log.dirs`.
     pub log_dir: PathBuf,
+    /// `ottla.metrics.listener`
+    pub metrics_listener: Option<Address>,
     /// `controller.quorum.bootstrap.servers`, or the addresses in `controller.quorum.voters`.
     pub controllers: Vec<ControllerAddress>,
     /// `broker.rack`
@@ -243,6 +247,7 @@ impl Config {
                 .collect(),
             host_name,
             log_dir,
+            metrics_listener: settings.metrics_listener.clone(),
             controllers: controllers(&settings),
             rack: layers.get(key::BROKER_RACK).map(Str::from),
             auto_create_topics: layers.get(key::AUTO_CREATE_TOPICS_ENABLE),

@@ -10,6 +10,8 @@
 //! | [`coordinator`] | consumer groups |
 //! | [`controller`] | the metadata quorum, led here or followed |
 //! | [`publish`] | new metadata, handed to everybody above |
+//! | [`management`] | health, readiness and metrics over HTTP, at the rim |
+//! | [`metrics`] | what can be measured, and how it is told |
 //! | [`lifecycle`] | registration, heartbeats, orderly leave |
 //! | [`start`] | puts all of it together |
 
@@ -20,6 +22,8 @@ pub mod coordinator;
 pub mod data_dir;
 pub mod handlers;
 pub mod lifecycle;
+pub mod management;
+pub mod metrics;
 pub mod partition;
 pub mod producer_ids;
 pub mod publish;

@@ -2,13 +2,16 @@
 //! signal, stops in order.
 
 use std::path::Path;
+use std::rc::Rc;
 
 use anyhow::Context;
 use ottla_broker_storage::disk::files::FileDisk;
 
 use crate::config::Config;
+use crate::management::{self, Stage, Vitals};
+use crate::metrics::Process;
 use crate::rt::real;
-use crate::start::start;
+use crate::start::start_in_view;
 
 /// Runs a broker from a Kafka properties file until SIGTERM or SIGINT. `overrides` are keys and values
 /// that win over the file's. Errors: the configuration, the data directory or the ports; a broker that
@@ -27,11 +30,21 @@ pub fn run(properties: &Path, overrides: Vec<(String, String)>) -> anyhow::Resul
     }
     abort_on_panic();
     let disk = FileDisk::new();
+    let questions = config
+        .metrics_listener
+        .as_ref()
+        .map(|address| management::open(address, Process::new(disk.sync_times())))
+        .transpose()?;
     real::block_on(disk, async move |rt| -> anyhow::Result<()> {
         let stop = real::stop_signal()?;
-        let broker = start(&rt, config).await?;
+        let vitals = Rc::new(Vitals::default());
+        if let Some(questions) = questions {
+            rt.spawn(Box::pin(management::answer(Rc::clone(&vitals), questions)));
+        }
+        let broker = start_in_view(&rt, config, &vitals).await?;
         stop.await;
         tracing::info!("stopping");
+        vitals.reach(Stage::Stopping);
         broker.stop().await;
         Ok(())
     })?

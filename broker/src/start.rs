@@ -30,9 +30,11 @@ use crate::controller::{
 use crate::coordinator;
 use crate::data_dir::{self, DataDir};
 use crate::lifecycle::{self, AdvertisedEndpoint, Registration};
+use crate::management::{Parts, Stage, Vitals};
+use crate::metrics::Meters;
 use crate::partition::{self, Hosted, OwnerConfig, PartitionsHandle, Publication, Request};
 use crate::producer_ids::ProducerIds;
-use crate::publish::{ImageCell, Publisher};
+use crate::publish::Publisher;
 use crate::rt::client_net::client_net;
 use crate::rt::{Rt, sleep};
 use crate::server::fetch_sessions::FetchSessions;
@@ -148,6 +150,11 @@ impl Broker {
 
 /// Starts a node; yields when its clients are let in.
 pub async fn start(rt: &Rt, config: Config) -> Result<Broker, StartError> {
+    start_in_view(rt, config, &Vitals::default()).await
+}
+
+/// Starts a node, which shows in `vitals` how far it has come.
+pub async fn start_in_view(rt: &Rt, config: Config, vitals: &Vitals) -> Result<Broker, StartError> {
     let config = Rc::new(config);
     let began = rt.now();
     let bound = bind(rt, &config).await?;
@@ -155,7 +162,7 @@ pub async fn start(rt: &Rt, config: Config) -> Result<Broker, StartError> {
         .iter()
         .map(|bound| (bound.listener.name.clone(), bound.address))
         .collect();
-    let data = open_data_dir(rt, &config).await?;
+    let data = open_data_dir(rt, &config, vitals).await?;
     let node = Node {
         id: config.node_id,
         cluster_id: data.cluster_id.clone(),
@@ -179,6 +186,7 @@ pub async fn start(rt: &Rt, config: Config) -> Result<Broker, StartError> {
         Rc::clone(&topic_configs),
     );
     let endpoints = advertised(&config, &bound);
+    vitals.reach(Stage::Starting("reading the metadata log"));
     let quorum = start_quorum(
         rt,
         &config,
@@ -202,8 +210,13 @@ pub async fn start(rt: &Rt, config: Config) -> Result<Broker, StartError> {
         producer_ids: ProducerIds::default(),
         fetch_sessions: RefCell::new(FetchSessions::new(config.fetch_session_slots)),
         authorizer: Authorizer::AllowAll,
+        meters: Meters::default(),
         topic_configs,
         settings: Rc::clone(&config),
+    });
+    vitals.show(Parts {
+        services: Rc::clone(&services),
+        dir: dir.clone(),
     });
     let open = Rc::new(Cell::new(0));
     let (for_controllers, for_clients): (Vec<Bound>, Vec<Bound>) = bound
@@ -225,12 +238,12 @@ pub async fn start(rt: &Rt, config: Config) -> Result<Broker, StartError> {
             directory_id: node.directory_id,
             previous_epoch,
         };
-        session_ended =
-            Some(join_cluster(rt, &config, &quorum, &image, registration, stop_asked).await?);
+        session_ended = Some(join_cluster(rt, &services, registration, stop_asked, vitals).await?);
         dir.record_broker_epoch(quorum.broker().epoch.get()).await?;
         partitions.send(Request::RetireUnclaimed);
         let_in(rt, for_clients, &services, &open);
     }
+    vitals.reach(Stage::Serving);
     let took_ms = (rt.now() - began).as_millis();
     tracing::info!(node = node.id, cluster = %node.cluster_id, took_ms, "serving");
     Ok(Broker {
@@ -325,7 +338,7 @@ fn advertised(config: &Config, bound: &[Bound]) -> Vec<AdvertisedEndpoint> {
 
 // ---- the data directory
 
-async fn open_data_dir(rt: &Rt, config: &Config) -> Result<DataDir, StartError> {
+async fn open_data_dir(rt: &Rt, config: &Config, vitals: &Vitals) -> Result<DataDir, StartError> {
     // Looked at before the directory is taken into use, so that a refusal leaves it as it was. Whatever else
     // may be wrong is said better by opening it.
     let metadata = MetadataDir::new(rt.disk(), config.log_dir.clone());
@@ -339,8 +352,14 @@ async fn open_data_dir(rt: &Rt, config: &Config) -> Result<DataDir, StartError> 
     let cluster_id = match config.cluster_id.clone().or(known) {
         Some(cluster_id) => cluster_id,
         None if config.roles.controller => Str::from(random_uuid(rt).to_string()),
-        None => ask_cluster_id(rt, config).await,
+        None => {
+            vitals.reach(Stage::Starting(
+                "asking its controllers for the cluster's id",
+            ));
+            ask_cluster_id(rt, config).await
+        }
     };
+    vitals.reach(Stage::Starting("opening its log directory"));
     Ok(data_dir::open(rt, config, cluster_id, random_uuid(rt)).await?)
 }
 
@@ -579,13 +598,17 @@ async fn bootstrap_voters(
 
 async fn join_cluster(
     rt: &Rt,
-    config: &Config,
-    quorum: &ControllerHandle,
-    image: &ImageCell,
+    services: &Services,
     registration: Registration,
     stop_asked: watch::Receiver<bool>,
+    vitals: &Vitals,
 ) -> Result<oneshot::Receiver<()>, StartError> {
+    let (quorum, image) = (&services.controller, &services.image);
+    vitals.reach(Stage::Starting("registering with the controller"));
     lifecycle::register(rt, quorum, &registration).await?;
+    vitals.reach(Stage::Starting(
+        "fenced until it has caught up with the metadata log",
+    ));
     let (unfenced, is_unfenced) = oneshot::channel();
     let (ended, has_ended) = oneshot::channel();
     let session = lifecycle::keep_session(
@@ -593,7 +616,7 @@ async fn join_cluster(
         quorum.clone(),
         image.clone(),
         registration.clone(),
-        config.heartbeat_interval,
+        services.settings.heartbeat_interval,
         unfenced,
         stop_asked,
     );

@@ -15,6 +15,8 @@ pub enum DocsCommand {
     Configuration,
     /// The CRDs, as YAML
     Crds,
+    /// Every metric and the probes, as Markdown
+    Metrics,
     /// Every API key: number, name, valid and served versions
     Protocol,
 }
@@ -24,6 +26,7 @@ pub fn run(command: &DocsCommand) -> Outcome {
     match command {
         DocsCommand::Configuration => output::print(&ottla_settings::markdown()),
         DocsCommand::Crds => output::print(&ottla_operator::crds_yaml()),
+        DocsCommand::Metrics => output::print(&ottla_broker::metrics::markdown()),
         DocsCommand::Protocol => output::print(&protocol()),
     }
 }

@@ -7,6 +7,8 @@
 
 mod cache;
 mod cluster;
+mod exposition;
+mod http;
 mod jvm;
 mod lab;
 mod mount;
@@ -22,6 +24,8 @@ mod wire;
 
 pub use cache::{build_folder, clients_classpath, kafka_classpath, node_modules, python};
 pub use cluster::{Cluster, all_kinds, answers};
+pub use exposition::Exposition;
+pub use http::{HttpAnswer, http_get};
 pub use jvm::{JAVA_OPTIONS, JvmKafka, java};
 pub use lab::Lab;
 pub use mount::Mount;

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use ottla_e2e::{User, free_ports, is_alive, until};
+use anyhow::{Context, Result, ensure};
+use ottla_e2e::{User, free_ports, http_get, is_alive, until};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -44,13 +44,19 @@ fn a_cluster_lives_on_a_laptop() -> Result<()> {
     ensure!(user.sees_ready()?);
     user.types_with(&["produce", "words"], "one\ntwo\nthree\n")?
         .well("produce")?;
-    user.brings_up()?.well("second up")?;
+    let up = user.brings_up()?.well("second up")?;
+    let metrics = serves_metrics(&up.output)?;
 
     let broker = user.kills_broker()?;
     until("the killed broker to be replaced", LIMIT, || {
         let other = user.broker().ok().filter(|id| *id != broker);
         Ok(other.filter(|_| user.sees_ready().is_ok_and(|ready| ready)))
     })?;
+    let status = user.types(&["status"])?.well("status")?;
+    ensure!(
+        serves_metrics(&status.output)? == metrics,
+        "a broker that comes back serves its metrics elsewhere"
+    );
     let mut lines = reads_back(&user)?;
     lines.sort();
     ensure!(
@@ -78,6 +84,27 @@ fn a_cluster_lives_on_a_laptop() -> Result<()> {
     let left = user.files()?;
     ensure!(left.is_empty(), "a purge leaves {left:?}");
     Ok(())
+}
+
+/// The port in the column `metrics` of the first broker, whose page is that of a broker that is ready.
+fn serves_metrics(table: &str) -> Result<u16> {
+    let header = table.lines().find(|line| line.contains("BOOTSTRAP"));
+    let at = header.and_then(|header| header.find("METRICS"));
+    let at = at.with_context(|| format!("no column metrics in {table}"))?;
+    let rows = table.lines().skip_while(|line| !line.contains("BOOTSTRAP"));
+    let cell = rows
+        .filter_map(|row| row.get(at..)?.split_whitespace().next())
+        .find_map(|cell| cell.strip_prefix("127.0.0.1:"));
+    let port = cell
+        .with_context(|| format!("no address in {table}"))?
+        .parse()?;
+    let answer = http_get(port, "/metrics?dialect=native")?;
+    ensure!(
+        answer.body.contains("\nottla_broker_ready 1\n"),
+        "{}",
+        answer.body
+    );
+    Ok(port)
 }
 
 /// The three records that were written.

@@ -54,6 +54,8 @@ pub struct BrokerConfig {
     pub log_dirs: Vec<String>,
     /// `metadata.log.dir`, or the first of `log_dirs`
     pub metadata_log_dir: String,
+    /// `ottla.metrics.listener`
+    pub metrics_listener: Option<Address>,
     /// `max.connections.per.ip.overrides`: host or address and its limit.
     pub max_connections_per_ip_overrides: BTreeMap<String, i32>,
     /// All values, as layers that changes at run time go on top of.
@@ -222,6 +224,9 @@ impl Reader<'_> {
                 .get(key::LOG_DIRS)
                 .unwrap_or_else(|| settings.get(key::LOG_DIR)),
             metadata_log_dir: String::new(),
+            metrics_listener: settings
+                .get(key::OTTLA_METRICS_LISTENER)
+                .and_then(|address| Address::parse(&address)),
             max_connections_per_ip_overrides: self.ip_overrides(&settings),
             listeners,
             advertised,

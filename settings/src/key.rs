@@ -150,6 +150,7 @@ keys! {
     OFFSETS_TOPIC_REPLICATION_FACTOR: i16 = "offsets.topic.replication.factor";
     OFFSETS_TOPIC_SEGMENT_BYTES: i32 = "offsets.topic.segment.bytes";
     OFFSET_METADATA_MAX_BYTES: i32 = "offset.metadata.max.bytes";
+    OTTLA_METRICS_LISTENER: Option<String> = "ottla.metrics.listener";
     PROCESS_ROLES: Option<Vec<String>> = "process.roles";
     PRODUCER_ID_EXPIRATION_CHECK_INTERVAL_MS: i32 = "producer.id.expiration.check.interval.ms";
     PRODUCER_ID_EXPIRATION_MS: i32 = "producer.id.expiration.ms";

@@ -20,7 +20,7 @@ pub fn markdown() -> String {
 const INTRODUCTION: &str = "\
 # Configuration
 
-Every public key of Apache Kafka 4.3.1 has a row here, and `ottla.durability`, which is our own. A broker reads them from
+Every public key of Apache Kafka 4.3.1 has a row here, and the keys that begin with `ottla.`, which are our own. A broker reads them from
 `server.properties`, from `KAFKA_*` variables, and from the metadata log when they are changed at run time.
 
 What a broker does with a key:

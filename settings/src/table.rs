@@ -307,6 +307,7 @@ macro_rules! valid {
     ([list of $($value:literal)+]) => { $crate::valid::Valid::List { of: Some(&[$($value),+]), empty: true } };
     ([list some of $($value:literal)+]) => { $crate::valid::Valid::List { of: Some(&[$($value),+]), empty: false } };
     ([not empty]) => { $crate::valid::Valid::NotEmpty };
+    ([address]) => { $crate::valid::Valid::Address };
     ([addresses]) => { $crate::valid::Valid::Addresses };
     ([voters]) => { $crate::valid::Valid::Voters };
     ([replicas]) => { $crate::valid::Valid::ThrottledReplicas };

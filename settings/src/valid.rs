@@ -32,6 +32,8 @@ pub enum Valid {
     },
     /// A text that is not empty.
     NotEmpty,
+    /// One host:port.
+    Address,
     /// A list of host:port.
     Addresses,
     /// A list of id@host:port.
@@ -83,6 +85,7 @@ impl Valid {
                             && of.is_none_or(|values| values.contains(&element.as_str()))
                     })
             }
+            (Self::Address, Value::Text(text)) => is_address(text),
             (Self::Addresses, Value::List(list)) => list.iter().all(|address| is_address(address)),
             (Self::Voters, Value::List(list)) => list.iter().all(|voter| is_voter(voter)),
             (Self::ThrottledReplicas, Value::List(list)) => {
@@ -166,6 +169,7 @@ impl fmt::Display for Valid {
                 f.write_str(" without repetition or empty elements")
             }
             Self::NotEmpty => f.write_str("a text that is not empty"),
+            Self::Address => f.write_str("host:port"),
             Self::Addresses => f.write_str("a list of host:port"),
             Self::Voters => f.write_str("a list of id@host:port"),
             Self::ThrottledReplicas => f.write_str("a list of partition:broker, or * for all"),

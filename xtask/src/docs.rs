@@ -16,12 +16,14 @@ pub fn run(args: &[String]) -> Result<()> {
         clients::collect()?;
     }
     generated::settle(mode, "docs/clients.md", &clients::page()?)?;
-    generated::settle(mode, "docs/configuration.md", &configuration()?)?;
+    generated::settle(mode, "docs/configuration.md", &asked("configuration")?)?;
+    generated::settle(mode, "docs/metrics.md", &asked("metrics")?)?;
     generated::settle(mode, "docs/protocol.md", &protocol::page()?)?;
     generated::settle(mode, "docs/cli.md", &cli::page()?)
 }
 
-fn configuration() -> Result<String> {
-    let text = generated::ask_ottla(&["docs", "configuration"])?;
+/// A page that the command writes as a whole.
+fn asked(page: &str) -> Result<String> {
+    let text = generated::ask_ottla(&["docs", page])?;
     Ok(format!("{}\n", text.trim_end()))
 }

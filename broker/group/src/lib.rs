@@ -25,7 +25,7 @@ mod timers;
 
 pub use call::{AppendId, Call, ListFilter, Now, Output, Reply, Request, Response, Ticket};
 pub use config::GroupConfig;
-pub use coordinator::{Coordinator, DeletedTopic};
+pub use coordinator::{Coordinator, DeletedTopic, GroupFigures};
 pub use offsets::wire as offset_fetch_wire;
 pub use partition::partition_for_group;
 pub use record::{Record, RecordError, Replayed};

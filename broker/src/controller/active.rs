@@ -456,6 +456,7 @@ impl Active {
     }
 
     fn committed(&mut self, high_watermark: i64) {
+        self.view.high_watermark.set(high_watermark);
         while self
             .pending
             .front()

@@ -70,6 +70,8 @@ pub struct QuorumView {
     pub leader_id: Cell<i32>,
     /// In which epoch.
     pub epoch: Cell<i32>,
+    /// Everything below is committed, as far as this process has heard.
+    pub high_watermark: Cell<i64>,
     /// Who votes.
     pub voters: RefCell<VoterSet>,
 }
@@ -133,6 +135,14 @@ impl ControllerHandle {
                 answer.await.unwrap_or(unavailable)
             }
             Way::There(link) => link.forward(caller, request).await,
+        }
+    }
+
+    /// The loop that leads the quorum here is gone.
+    pub fn has_ended(&self) -> bool {
+        match &self.way {
+            Way::Here(commands) => commands.is_closed(),
+            Way::There(_) => false,
         }
     }
 
@@ -245,6 +255,11 @@ impl ControllerHandle {
     /// Epoch of the quorum as far as known.
     pub fn epoch(&self) -> i32 {
         self.view.epoch.get()
+    }
+
+    /// Everything below is committed in the metadata log, as far as known here.
+    pub fn high_watermark(&self) -> i64 {
+        self.view.high_watermark.get()
     }
 
     /// The voters and where their controller listeners are.

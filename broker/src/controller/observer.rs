@@ -522,6 +522,7 @@ impl Observer {
     }
 
     fn apply_committed(&mut self, end: i64) -> Result<(), MetadataLogError> {
+        self.view.high_watermark.set(end);
         let committed = self
             .unapplied
             .partition_point(|batch| batch.header().next_offset() <= end);

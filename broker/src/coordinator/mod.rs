@@ -10,7 +10,7 @@ mod owner;
 
 use std::rc::Rc;
 
-use ottla_broker_group::{Call, DeletedTopic, GroupConfig, Request, Response};
+use ottla_broker_group::{Call, DeletedTopic, GroupConfig, GroupFigures, Request, Response};
 use ottla_protocol::Str;
 use tokio::sync::{mpsc, oneshot};
 
@@ -39,6 +39,8 @@ pub(crate) enum Event {
     Lead(Vec<Led>),
     /// Topics are gone.
     TopicsDeleted(Vec<DeletedTopic>),
+    /// What can be said of the groups of the first partition at or after this one; `None` if there is none.
+    Survey(i32, oneshot::Sender<Option<Surveyed>>),
     /// A partition's log has been read.
     Loaded(load::Loaded),
     /// An append came to its end.
@@ -52,6 +54,15 @@ pub struct Led {
     pub partition: PartitionId,
     /// Since which leader epoch.
     pub leader_epoch: i32,
+}
+
+/// The groups of one partition of `__consumer_offsets`.
+#[derive(Clone, Debug)]
+pub struct Surveyed {
+    /// The partition.
+    pub partition: i32,
+    /// Its groups; none while they are loaded.
+    pub groups: Vec<GroupFigures>,
 }
 
 /// What the coordinator needs to know of a caller.
@@ -103,6 +114,19 @@ impl GroupsHandle {
             })
             .ok()?;
         answer.await.ok().flatten()
+    }
+
+    /// What can be said of the groups of the first partition at or after `from`; `None` if there is none. One
+    /// partition at a time, so that requests are served in between.
+    pub async fn survey(&self, from: i32) -> Option<Surveyed> {
+        let (reply, answer) = oneshot::channel();
+        self.mailbox.send(Event::Survey(from, reply)).ok()?;
+        answer.await.ok().flatten()
+    }
+
+    /// The owner is gone: no group is served any more.
+    pub fn has_ended(&self) -> bool {
+        self.mailbox.is_closed()
     }
 
     /// Tells which partitions of `__consumer_offsets` are led here now.

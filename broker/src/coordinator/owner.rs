@@ -18,7 +18,7 @@ use ottla_protocol::records::{BatchBuilder, BatchOptions, BatchView};
 use tokio::sync::{mpsc, oneshot};
 
 use super::load::{Loaded, load};
-use super::{Event, Led};
+use super::{Event, Led, Surveyed};
 use crate::partition::{Append, AppendEntry, Appended, PartitionError, PartitionsHandle, Request};
 use crate::rt::{Instant, Rt};
 
@@ -130,9 +130,25 @@ impl Owner {
                     });
                 }
             }
+            Event::Survey(from, reply) => {
+                // The asker may have given up.
+                let _ = reply.send(self.survey(from));
+            }
             Event::Loaded(loaded) => self.loaded(loaded),
             Event::Appended(end) => self.appended(end),
         }
+    }
+
+    fn survey(&self, from: i32) -> Option<Surveyed> {
+        let (partition, hosted) = self.by_partition.range(from..).next()?;
+        let groups = match &hosted.state {
+            State::Active { coordinator, .. } => coordinator.figures().collect(),
+            State::Loading | State::Failed => Vec::new(),
+        };
+        Some(Surveyed {
+            partition: *partition,
+            groups,
+        })
     }
 
     /// Takes up what is newly led and gives up what is not led any more.

@@ -1,6 +1,8 @@
 //! Reads records for consumers (and, from the replication release on, for followers).
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use ottla_broker_metadata::Image;
@@ -10,10 +12,11 @@ use ottla_protocol::messages::fetch_response::{
     EpochEndOffset, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint,
     PartitionData,
 };
-use ottla_protocol::{ErrorCode, Records, Str, Uuid};
+use ottla_protocol::{ApiKey, ErrorCode, Records, Str, Uuid};
 
 use super::topic_lookup::{error_code, led_by, reachable, wants_leader_hint};
 use crate::auth::{Operation, Resource};
+use crate::metrics::{Meters, Traffic, add_to, records_in};
 use crate::partition::{
     Fetch, FetchWant, Fetched, FetchedData, PartitionError, PartitionId, ReadLimit, Request,
 };
@@ -101,7 +104,9 @@ async fn read(
     let mut outcomes = Vec::with_capacity(resolved.len());
     let mut budget = max_bytes;
     let mut nothing_yet = true;
+    let mut counts = Counts::new(ctx);
     for partition in resolved {
+        let topic = partition.as_ref().ok().map(|partition| partition.topic);
         let outcome = match partition {
             Err(code) => Err(code),
             Ok(partition) => match fetched.next().unwrap_or(Err(PartitionError::Stopping)) {
@@ -109,9 +114,53 @@ async fn read(
                 Err(error) => Err(error_code(&error)),
             },
         };
+        counts.add(topic, &outcome);
         outcomes.push(outcome);
     }
     outcomes
+}
+
+/// Counts what is read, looking a topic up once for all its partitions that follow each other.
+struct Counts<'a> {
+    meters: &'a Meters,
+    current: Option<(Uuid, Rc<Cell<Traffic>>)>,
+}
+
+impl<'a> Counts<'a> {
+    fn new(ctx: &'a RequestContext) -> Self {
+        Self {
+            meters: &ctx.services.meters,
+            current: None,
+        }
+    }
+
+    fn add(&mut self, topic: Option<Uuid>, outcome: &Result<Fetched, ErrorCode>) {
+        if let Err(code) = outcome {
+            self.meters.failed(ApiKey::Fetch, *code);
+        }
+        let Some(id) = topic else {
+            return;
+        };
+        let traffic = match self.current.take().filter(|(current, _)| *current == id) {
+            Some((_, traffic)) => traffic,
+            None => self.meters.topic(id),
+        };
+        add_to(&traffic, |traffic| {
+            traffic.fetch_requests += 1;
+            match outcome {
+                Ok(Fetched {
+                    data: FetchedData::Hot(chunks),
+                    ..
+                }) => {
+                    traffic.bytes_out += chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+                    traffic.records_out += records_in(chunks);
+                }
+                Ok(_) => {}
+                Err(_) => traffic.fetch_errors += 1,
+            }
+        });
+        self.current = Some((id, traffic));
+    }
 }
 
 fn resolve(ctx: &RequestContext, image: &Image, wanted: &Wanted) -> Result<PartitionId, ErrorCode> {

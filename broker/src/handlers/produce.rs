@@ -1,5 +1,7 @@
 //! Appends what clients send.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,10 +15,11 @@ use ottla_protocol::messages::produce_response::{
     ProduceResponse, TopicProduceResponse,
 };
 use ottla_protocol::records::{BatchView, ValidateError, validate};
-use ottla_protocol::{ErrorCode, Records, Str};
+use ottla_protocol::{ApiKey, ErrorCode, Records, Str};
 
 use super::topic_lookup::{error_code, led_by, reachable, wants_leader_hint};
 use crate::auth::{Operation, Resource};
+use crate::metrics::{Traffic, add_to};
 use crate::partition::{Append, AppendEntry, Appended, PartitionError, PartitionId, Request};
 use crate::server::RequestContext;
 use crate::server::dispatch::Reply;
@@ -52,18 +55,18 @@ pub async fn produce(ctx: RequestContext, request: ProduceRequest) -> Reply<Prod
     for topic in request.topic_data {
         plan.add_topic(&ctx, &image, topic);
     }
+    let entries = std::mem::take(&mut plan.entries);
     // The append is in the owner's mailbox before this function first yields: that is what keeps
     // pipelined requests of one connection in order.
-    let outcomes = ctx.services.partitions.ask(|reply| {
-        Request::Append(Append {
-            entries: plan.entries,
-            reply,
-        })
-    });
+    let outcomes = ctx
+        .services
+        .partitions
+        .ask(|reply| Request::Append(Append { entries, reply }));
     let outcomes = outcomes.await.unwrap_or_default();
     for (slot, outcome) in plan.slots.iter().zip(outcomes) {
         plan.answers[slot.topic].partitions[slot.partition].result = outcome_of(outcome);
     }
+    count(&ctx, &plan);
     if acks == 0 {
         let failed = plan
             .answers
@@ -73,6 +76,35 @@ pub async fn produce(ctx: RequestContext, request: ProduceRequest) -> Reply<Prod
         return if failed { Reply::Close } else { Reply::Silent };
     }
     Reply::Send(response(&ctx, plan.answers))
+}
+
+fn count(ctx: &RequestContext, plan: &Plan) {
+    for slot in &plan.slots {
+        let topic = &plan.answers[slot.topic];
+        if let (Some(traffic), Ok(_)) = (&topic.traffic, &topic.partitions[slot.partition].result) {
+            add_to(traffic, |traffic| {
+                traffic.bytes_in += slot.bytes as u64;
+                traffic.records_in += slot.records;
+            });
+        }
+    }
+    for topic in &plan.answers {
+        let refusals = topic
+            .partitions
+            .iter()
+            .filter_map(|p| p.result.as_ref().err());
+        let mut failed = 0;
+        for refusal in refusals {
+            failed += 1;
+            ctx.services.meters.failed(ApiKey::Produce, refusal.code);
+        }
+        if let Some(traffic) = &topic.traffic {
+            add_to(traffic, |traffic| {
+                traffic.produce_requests += topic.partitions.len() as u64;
+                traffic.produce_errors += failed;
+            });
+        }
+    }
 }
 
 /// What is to be appended, and where each outcome goes.
@@ -86,11 +118,15 @@ struct Plan {
 struct Slot {
     topic: usize,
     partition: usize,
+    bytes: usize,
+    records: u64,
 }
 
 struct TopicAnswer {
     name: Str,
     id: ottla_protocol::Uuid,
+    /// `None` for a topic that may not be written to.
+    traffic: Option<Rc<Cell<Traffic>>>,
     partitions: Vec<PartitionAnswer>,
 }
 
@@ -145,6 +181,7 @@ impl Plan {
         let mut answer = TopicAnswer {
             name: data.name,
             id: data.topic_id,
+            traffic: topic.ok().map(|topic| ctx.services.meters.topic(topic.id)),
             partitions: Vec::new(),
         };
         for partition in data.partition_data {
@@ -157,6 +194,8 @@ impl Plan {
                     self.slots.push(Slot {
                         topic: self.answers.len(),
                         partition: answer.partitions.len(),
+                        bytes: entry.batch.size(),
+                        records: entry.batch.header().record_count.max(0) as u64,
                     });
                     self.entries.push(entry);
                     // Overwritten by the outcome; stays if the owner is gone.
@@ -316,6 +355,7 @@ fn refuse_all(ctx: &RequestContext, request: &ProduceRequest, code: ErrorCode) -
     let answers = request.topic_data.iter().map(|topic| TopicAnswer {
         name: topic.name.clone(),
         id: topic.topic_id,
+        traffic: None,
         partitions: topic
             .partition_data
             .iter()

@@ -14,7 +14,7 @@ pub mod scan;
 mod waiters;
 
 use bytes::Bytes;
-use ottla_broker_storage::{AppendError, ColdRead, Damage, LogReader, Origin};
+use ottla_broker_storage::{AppendError, ColdRead, CommitFigures, Damage, LogReader, Origin};
 use ottla_protocol::records::BatchView;
 use ottla_protocol::{Str, Uuid};
 use tokio::sync::{mpsc, oneshot};
@@ -87,6 +87,8 @@ pub enum Request {
     DeleteRecords(DeleteRecords),
     /// Sizes of all logs.
     Sizes(oneshot::Sender<Vec<LogSize>>),
+    /// A page of all replicas here and what can be said of them.
+    Survey(Survey),
     /// Where one log begins and ends.
     Bounds(
         PartitionId,
@@ -357,6 +359,38 @@ pub struct LogBounds {
     pub bytes: u64,
 }
 
+/// A question for many replicas at once, a page at a time so that records are served in between.
+pub struct Survey {
+    /// Begins after this one; `None` begins with the first.
+    pub after: Option<PartitionId>,
+    /// Most replicas in the answer.
+    pub replicas_max: usize,
+    /// The page.
+    pub reply: oneshot::Sender<Surveyed>,
+}
+
+/// A page of replicas.
+#[derive(Clone, Debug)]
+pub struct Surveyed {
+    /// In order of their ids; fewer than asked for at the end.
+    pub replicas: Vec<ReplicaFigures>,
+    /// What the commit log has done.
+    pub commits: CommitFigures,
+}
+
+/// What can be said of a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicaFigures {
+    /// Which one.
+    pub partition: PartitionId,
+    /// Whether this broker leads it.
+    pub leads: bool,
+    /// Whether it is damaged and refuses to lead.
+    pub is_damaged: bool,
+    /// Its log.
+    pub log: LogBounds,
+}
+
 /// What new metadata means for this broker's partitions.
 #[derive(Clone, Debug, Default)]
 pub struct Publication {
@@ -392,6 +426,11 @@ impl PartitionsHandle {
     pub fn send(&self, request: Request) {
         // An owner that is gone drops the reply sender, which the asker sees.
         let _ = self.mailbox.send(request);
+    }
+
+    /// The owner is gone: nothing is appended or read any more.
+    pub fn has_ended(&self) -> bool {
+        self.mailbox.is_closed()
     }
 
     /// Sends the request made by `request` around a reply sender, at once, and yields the reply.

@@ -218,6 +218,7 @@ impl Owner {
                 // Whoever asked may be gone; so for all replies below.
                 let _ = reply.send(sizes.collect());
             }
+            Request::Survey(survey) => self.survey(survey),
             Request::Bounds(partition, reply) => {
                 let _ = reply.send(self.bounds(partition));
             }

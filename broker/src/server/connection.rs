@@ -101,6 +101,9 @@ struct Connection {
 
 struct InFlight {
     stage: Stage,
+    api_key: i16,
+    /// When the last byte of it had come, or of what came with it.
+    received_at: Instant,
     answer: LocalFuture<'static, dispatch::Answer>,
     done: Option<dispatch::Answer>,
 }
@@ -157,7 +160,11 @@ impl Connection {
             .and_then(|request| request.done.take())
         {
             Some(answer) => {
-                self.in_flight.pop_front();
+                if let Some(request) = self.in_flight.pop_front() {
+                    let took = self.services.rt.now() - request.received_at;
+                    let meters = &self.services.meters;
+                    meters.answered(request.api_key, answer.size(), took);
+                }
                 Poll::Ready(answer)
             }
             None => Poll::Pending,
@@ -208,9 +215,13 @@ impl Connection {
                 return Ok(());
             }
             let frame = self.received.split_to(4 + length).freeze().slice(4..);
+            let api_key = dispatch::api_key_of(&frame);
             let answer = dispatch::start(frame, &self.info, &self.services)?;
+            self.services.meters.started(api_key, 4 + length);
             self.in_flight.push_back(InFlight {
                 stage,
+                api_key,
+                received_at: self.last_activity,
                 answer,
                 done: None,
             });

@@ -67,6 +67,16 @@ pub enum Answer {
     Close,
 }
 
+impl Answer {
+    /// Bytes that are sent.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Frame(frame) => frame.chunks.iter().map(Bytes::len).sum(),
+            Self::Nothing | Self::Close => 0,
+        }
+    }
+}
+
 /// A frame that is not a request we can serve. The connection is closed, as Kafka does: without a
 /// known response schema there is nothing that the peer could read.
 #[derive(Debug, thiserror::Error)]
@@ -214,6 +224,13 @@ pub fn table(kind: ListenerKind) -> &'static [Served] {
         ListenerKind::Broker => BROKER_APIS,
         ListenerKind::Controller => CONTROLLER_APIS,
     }
+}
+
+/// The API key of the request in `frame`; −1 when it is too short for one.
+pub fn api_key_of(frame: &[u8]) -> i16 {
+    frame
+        .first_chunk()
+        .map_or(-1, |key| i16::from_be_bytes(*key))
 }
 
 /// The stage of the request that begins at `bytes`; needs only the API key.

@@ -21,6 +21,7 @@ use crate::auth::{Authorizer, Principal};
 use crate::config::Config;
 use crate::controller::ControllerHandle;
 use crate::coordinator::GroupsHandle;
+use crate::metrics::Meters;
 use crate::partition::PartitionsHandle;
 use crate::producer_ids::ProducerIds;
 use crate::publish::ImageCell;
@@ -83,6 +84,8 @@ pub struct Services {
     pub fetch_sessions: RefCell<FetchSessions>,
     /// Who may do what.
     pub authorizer: Authorizer,
+    /// What is counted on the way.
+    pub meters: Meters,
 }
 
 /// One connection as handlers see it.

@@ -28,6 +28,7 @@ mod rewind;
 mod segment;
 mod set;
 mod state;
+mod tally;
 
 pub use damage::Damage;
 pub use dir::{Closed, DirError, DirOptions, Health, LogDir, OpenedDir, OpenedLog, seal};
@@ -36,6 +37,7 @@ pub use names::LogName;
 pub use producers::{AbortedTxn, Origin};
 pub use reader::{ColdRead, Fetched, LogReader, OffsetInTime, ReadError};
 pub use set::{
-    AppendError, AppendedRecords, DeleteRecordsError, Flushed, Limits, Log, LogConfig, LogSet,
-    NoSuchLog, Progress, Read, RetentionPolicy, TruncateError,
+    AppendError, AppendedRecords, CommitFigures, DeleteRecordsError, Flushed, Limits, Log,
+    LogConfig, LogSet, NoSuchLog, Progress, Read, RetentionPolicy, TruncateError,
 };
+pub use tally::Tally;

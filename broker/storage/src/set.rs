@@ -40,7 +40,7 @@ use crate::state::LogState;
 
 pub(crate) use append::marker_of;
 pub use append::{AppendError, AppendedRecords};
-pub use commit::Flushed;
+pub use commit::{CommitFigures, Flushed};
 pub use flight::Progress;
 pub use log::{Log, LogConfig, RetentionPolicy};
 pub use read::Read;

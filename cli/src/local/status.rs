@@ -126,11 +126,15 @@ pub(super) fn broker_table(view: &View) -> String {
             broker.id.to_string(),
             phase.map(|b| b.phase.clone()).unwrap_or_default(),
             addresses.join(" "),
+            broker.metrics.clone().unwrap_or_else(|| "-".into()),
             broker.pid.map_or_else(|| "-".into(), |pid| pid.to_string()),
             output::short(&broker.data),
         ]
     });
-    output::table(&["broker", "phase", "bootstrap", "pid", "data"], rows)
+    output::table(
+        &["broker", "phase", "bootstrap", "metrics", "pid", "data"],
+        rows,
+    )
 }
 
 fn topic_table(topics: &[KafkaTopic]) -> String {

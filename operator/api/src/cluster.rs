@@ -58,8 +58,8 @@ pub struct KafkaClusterSpec {
     #[x_kube(
         validation = Rule::new("self.all(k, !(k in ['node.id', 'broker.id', 'process.roles', 'listeners', 'advertised.listeners', 'log.dir', 'log.dirs', 'metadata.log.dir', 'inter.broker.listener.name', 'security.inter.broker.protocol', 'early.start.listeners']))")
             .message("node.id, process.roles, the listeners and the directories follow from the rest of the manifest and cannot be set in config"),
-        validation = Rule::new("self.all(k, !k.startsWith('controller.quorum.') && !k.startsWith('controller.listener.') && !k.startsWith('listener.') && !k.startsWith('ottla.cluster.'))")
-            .message("keys that begin with controller.quorum., controller.listener., listener. or ottla.cluster. follow from the rest of the manifest and cannot be set in config")
+        validation = Rule::new("self.all(k, !k.startsWith('controller.quorum.') && !k.startsWith('controller.listener.') && !k.startsWith('listener.') && !k.startsWith('ottla.cluster.') && !k.startsWith('ottla.metrics.'))")
+            .message("keys that begin with controller.quorum., controller.listener., listener., ottla.cluster. or ottla.metrics. follow from the rest of the manifest and cannot be set in config")
     )]
     pub config: Option<Config>,
 }

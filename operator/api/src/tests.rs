@@ -102,6 +102,7 @@ fn listeners_are_checked() {
 fn keys_that_the_manifest_decides_are_refused() {
     let key = |key: &str| refused(|c| c["spec"]["config"] = json!({key: "x"}));
     assert!(key("node.id").contains("follow from the rest of the manifest"));
+    assert!(key("ottla.metrics.listener").contains("follow from the rest of the manifest"));
     assert!(key("log.dirs").contains("follow from the rest of the manifest"));
     assert!(key("controller.quorum.voters").contains("follow from the rest of the manifest"));
     assert!(key("listener.name.plain.ssl.key").contains("follow from the rest of the manifest"));

@@ -13,6 +13,8 @@ pub struct Place<'a> {
     pub data: &'a str,
     /// Where a listener is bound that is reached at an address.
     pub bind: fn(&Address) -> Address,
+    /// Where it serves metrics and probes.
+    pub metrics: &'a Address,
 }
 
 /// The text of `server.properties`. None while an address is not known.
@@ -53,6 +55,7 @@ pub fn server_properties(broker: &Broker, place: &Place<'_>) -> Option<String> {
         "controller.quorum.bootstrap.servers",
         &broker.quorum.as_ref()?.to_string(),
     );
+    line("ottla.metrics.listener", &place.metrics.to_string());
     for (key, value) in &broker.config {
         line(key, value);
     }
@@ -91,11 +94,21 @@ mod tests {
     use ottla_operator_plan::{BrokerListener, Volume};
     use std::collections::BTreeMap;
 
-    const PLACE: Place<'static> = Place {
-        comment: "Of a test.",
-        data: "/d/broker/data",
-        bind: Address::clone,
-    };
+    fn place(metrics: &Address) -> Place<'_> {
+        Place {
+            comment: "Of a test.",
+            data: "/d/broker/data",
+            bind: Address::clone,
+            metrics,
+        }
+    }
+
+    fn metrics() -> Address {
+        Address {
+            host: "127.0.0.1".into(),
+            port: 9404,
+        }
+    }
 
     fn broker(id: i32) -> Broker {
         let address = |port| {
@@ -133,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_controller_and_a_broker() {
-        let text = |id: i32| server_properties(&broker(id), &PLACE).unwrap();
+        let text = |id: i32| server_properties(&broker(id), &place(&metrics())).unwrap();
         expect![[r#"
             # Of a test.
             node.id=0
@@ -145,6 +158,7 @@ mod tests {
             inter.broker.listener.name=PLAIN
             controller.listener.names=CONTROLLER
             controller.quorum.bootstrap.servers=127.0.0.1:19092
+            ottla.metrics.listener=127.0.0.1:9404
             num.partitions=3
             x=\ a\\b\n\u00fc
         "#]]
@@ -160,6 +174,7 @@ mod tests {
             inter.broker.listener.name=PLAIN
             controller.listener.names=CONTROLLER
             controller.quorum.bootstrap.servers=127.0.0.1:19092
+            ottla.metrics.listener=127.0.0.1:9404
             num.partitions=3
             x=\ a\\b\n\u00fc
         "#]]
@@ -170,6 +185,7 @@ mod tests {
     fn nothing_is_written_before_addresses_are_known() {
         let mut broker = broker(1);
         broker.quorum = None;
-        assert_eq!(server_properties(&broker, &PLACE), None);
+        let text = server_properties(&broker, &place(&metrics()));
+        assert_eq!(text, None);
     }
 }

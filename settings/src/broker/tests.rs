@@ -157,3 +157,12 @@ fn secrets_do_not_show() {
 fn check_value(setting: &'static Setting, text: &str) -> Result<crate::value::Value, Fault> {
     crate::check::check(setting, text)
 }
+
+#[test]
+fn the_metrics_listener_is_one_address() {
+    check(
+        "ottla.metrics.listener=9404",
+        expect!["line 6: ottla.metrics.listener=9404: must be host:port"],
+    );
+    check("ottla.metrics.listener=[::]:9404", expect![[""]]);
+}

@@ -43,4 +43,5 @@ rows! { Broker:
     Refused(UNSTABLE)  Boolean "unstable.api.versions.enable"                     "false"                  []                   Static      High   Plain internal true "Offer API versions that are not released.";
     Refused(UNSTABLE)  Boolean "unstable.feature.versions.enable"                 "false"                  []                   Static      High   Plain internal true "Allow feature levels that are not released.";
     Refused(PROVIDERS) List    "config.providers"                                 ""                       [list]               ClusterWide Low    Plain since "4.2" "Names of plugins that replace ${...} in values.";
+    Served             String  "ottla.metrics.listener"                           null                     [address]            Static      Medium Plain since "ottla" "Where /metrics, /healthz and /readyz are served over HTTP, as host:port (0.0.0.0:9404 for every interface); not served when not set.";
 }

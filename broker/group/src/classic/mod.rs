@@ -146,13 +146,18 @@ impl ClassicGroup {
         self.phase == Phase::Empty
     }
 
+    /// How many members are here.
+    pub(crate) fn member_count(&self) -> usize {
+        self.members.len()
+    }
+
     /// Whether nobody is here and nobody is expected.
     pub(crate) fn is_idle(&self) -> bool {
         self.is_empty() && self.promised.is_empty()
     }
 
     /// Name of the phase as Kafka spells it.
-    fn state_name(&self) -> &'static str {
+    pub(crate) fn state_name(&self) -> &'static str {
         match self.phase {
             Phase::Empty => "Empty",
             Phase::PreparingRebalance { .. } => "PreparingRebalance",

@@ -6,6 +6,7 @@
 mod errors;
 mod expiry;
 mod requests;
+mod survey;
 
 use crate::call::{AppendId, Call, Now, Output, Reply, Request};
 use crate::classic::{ClassicGroup, Effect, Step};
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use errors::{error_for_client, error_of_group_write};
 use ottla_protocol::{ErrorCode, Str, Uuid};
 use std::collections::{BTreeMap, VecDeque};
+pub use survey::GroupFigures;
 
 /// A topic that the metadata says is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]

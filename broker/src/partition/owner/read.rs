@@ -3,12 +3,14 @@
 //! Invariant: nothing above the high watermark is given to a consumer. Not here: cold reads, which leave
 //! the loop (handlers/fetch.rs), waiting itself (`waiters.rs`).
 
+use std::ops::Bound;
+
 use ottla_broker_storage::{Damage, LogId, Read, ReadError};
 
 use super::{Owner, UPKEEP_EVERY, out_of_range};
 use crate::partition::{
     EpochEndQuery, Fetch, FetchWant, Fetched, FetchedData, LogBounds, OffsetAnswer, OffsetAt,
-    OffsetQuery, PartitionError, PartitionId, ReadLimit, Scan,
+    OffsetQuery, PartitionError, PartitionId, ReadLimit, ReplicaFigures, Scan, Survey, Surveyed,
 };
 
 impl Owner {
@@ -144,6 +146,23 @@ impl Owner {
             log_end: log.end(),
             bytes: log.size_bytes(),
         })
+    }
+
+    pub(super) fn survey(&self, survey: Survey) {
+        let from = survey.after.map_or(Bound::Unbounded, Bound::Excluded);
+        let replicas = self.hosted.range((from, Bound::Unbounded));
+        let replicas = replicas.filter_map(|(partition, replica)| {
+            Some(ReplicaFigures {
+                partition: *partition,
+                leads: replica.leads,
+                is_damaged: self.set.log(replica.log)?.damage().is_some(),
+                log: self.bounds(*partition).ok()?,
+            })
+        });
+        let _ = survey.reply.send(Surveyed {
+            replicas: replicas.take(survey.replicas_max).collect(),
+            commits: self.set.commit_figures(),
+        });
     }
 
     pub(super) fn scan(&self, scan: Scan) {

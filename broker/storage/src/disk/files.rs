@@ -6,12 +6,14 @@
 //! line says so: durability is the same, only slower. Not here: what is written, and when.
 
 mod ops;
+mod sync_times;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use super::{Completer, Completion, Disk, DiskOp, Lane};
 use ops::Worker;
+pub use sync_times::SyncTimes;
 
 /// Threads that serve [`Lane::Any`]. Cold reads block in them, so there are more of them than cores of a
 /// small machine; each costs a few KiB while it waits.
@@ -77,6 +79,7 @@ impl Queue {
 #[derive(Default)]
 pub struct FileDisk {
     lanes: Mutex<BTreeMap<Lane, Staffed>>,
+    sync_times: Arc<SyncTimes>,
 }
 
 struct Staffed {
@@ -88,6 +91,11 @@ impl FileDisk {
     /// A disk without threads; they start with the first operation of each lane.
     pub fn new() -> Arc<Self> {
         Arc::new(Self::default())
+    }
+
+    /// How long its syncs took.
+    pub fn sync_times(&self) -> Arc<SyncTimes> {
+        Arc::clone(&self.sync_times)
     }
 
     fn queue(&self, lane: Lane) -> std::io::Result<Arc<Queue>> {
@@ -104,11 +112,11 @@ impl FileDisk {
             Lane::Any => (POOL_THREADS, "disk-pool".to_owned()),
         };
         let start = |_| {
-            let queue = queue.clone();
+            let (queue, sync_times) = (queue.clone(), self.sync_times());
             std::thread::Builder::new()
                 .name(name.clone())
                 .stack_size(STACK_BYTES)
-                .spawn(move || work(&queue))
+                .spawn(move || work(&queue, sync_times))
         };
         let threads = (0..threads).map(start).collect::<std::io::Result<_>>()?;
         lanes.insert(
@@ -122,8 +130,8 @@ impl FileDisk {
     }
 }
 
-fn work(queue: &Queue) {
-    let mut worker = Worker::default();
+fn work(queue: &Queue, sync_times: Arc<SyncTimes>) {
+    let mut worker = Worker::new(sync_times);
     while let Some(Job { op, completer }) = queue.pop() {
         completer.complete(worker.run(op));
     }

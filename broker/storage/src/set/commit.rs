@@ -15,6 +15,7 @@ use crate::commit::{AppendFrame, Chunk, Frame, GroupBuilder, GroupPlace};
 use crate::disk::{DiskOp, File, OpenMode};
 use crate::entry::LogId;
 use crate::names::commit_chunk;
+use crate::tally::Tally;
 
 /// A log is as durable as promised up to `end_offset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,19 @@ pub struct Flushed {
 
 /// The end of a log that was truncated since.
 const STRUCK: i64 = -1;
+
+/// What the commit log has done since the start, and how large it is.
+#[derive(Clone, Copy, Debug)]
+pub struct CommitFigures {
+    /// Bytes of each group that was written, and so the number of groups.
+    pub group_bytes: Tally<6>,
+    /// Logs that each group made durable together.
+    pub group_logs: Tally<6>,
+    /// Bytes of the commit log's files.
+    pub log_bytes: u64,
+    /// Bytes in them that no checkpoint has released yet.
+    pub used_bytes: u64,
+}
 
 /// What is done once a group is durable.
 #[derive(Clone, Debug)]
@@ -61,6 +75,8 @@ pub(super) struct Queue {
     durable: u64,
     thens: VecDeque<(u64, Then)>,
     chunk_file: Option<(Chunk, File)>,
+    group_bytes: Tally<6>,
+    group_logs: Tally<6>,
 }
 
 impl Queue {
@@ -73,6 +89,8 @@ impl Queue {
             durable: next_sequence - 1,
             thens: VecDeque::new(),
             chunk_file: None,
+            group_bytes: Tally::new([4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20]),
+            group_logs: Tally::new([1, 2, 4, 16, 64, 256]),
         }
     }
 
@@ -214,6 +232,8 @@ impl LogSet {
             sequence: group.sequence,
         });
         let file = self.chunk_file(place.chunk);
+        self.queue.group_bytes.add(len);
+        self.queue.group_logs.add(group.ends.len() as u64);
         self.queue.under_way = Some(UnderWay {
             sequence: group.sequence,
             file,
@@ -224,6 +244,16 @@ impl LogSet {
         self.write_group();
         if self.ring.room() < self.limits.chunk_bytes_first.max(2 * len) {
             self.make_chunk(len);
+        }
+    }
+
+    /// What the commit log has done so far.
+    pub fn commit_figures(&self) -> CommitFigures {
+        CommitFigures {
+            group_bytes: self.queue.group_bytes,
+            group_logs: self.queue.group_logs,
+            log_bytes: self.ring.bytes(),
+            used_bytes: self.ring.used_bytes(),
         }
     }
 

@@ -4,7 +4,7 @@
 //! API. Not here: what is there already (`look`), how parts come to be (`actions`).
 
 use ottla_operator_api::KafkaCluster;
-use ottla_operator_plan::{Address, Broker, CONTROLLER};
+use ottla_operator_plan::{Address, Broker};
 use serde_json::{Value, json};
 
 use super::drift::signed;
@@ -14,6 +14,8 @@ use crate::platform::properties::{Place, server_properties};
 
 /// Where the metadata quorum is reached, on the controller's pod.
 pub const CONTROLLER_PORT: u16 = 9090;
+/// Where a broker serves metrics and probes.
+const METRICS_PORT: u16 = 9404;
 /// Where a broker's volume is mounted. The directory below it is Kafka's: a file system may have
 /// something of its own at the top (`lost+found`).
 const DATA: &str = "/var/lib/kafka";
@@ -154,7 +156,9 @@ impl<'a> Render<'a> {
         let brokers = json!({ "podSelector": { "matchLabels": self.names.selector() } });
         let listeners = self.cluster.spec.listeners.iter();
         let open: Vec<Value> = listeners
-            .map(|listener| json!({ "protocol": "TCP", "port": listener.port }))
+            .map(|listener| listener.port)
+            .chain([i32::from(METRICS_PORT)])
+            .map(|port| json!({ "protocol": "TCP", "port": port }))
             .collect();
         let body = json!({ "spec": {
             "podSelector": { "matchLabels": self.names.selector() },
@@ -206,10 +210,8 @@ impl<'a> Render<'a> {
         let place = Place {
             comment: "Written by the operator. Changes belong into the KafkaCluster.",
             data: &format!("{DATA}/data"),
-            bind: |address: &Address| Address {
-                host: "0.0.0.0".into(),
-                port: address.port,
-            },
+            bind: |address| everywhere(address.port),
+            metrics: &everywhere(METRICS_PORT),
         };
         let text = server_properties(broker, &place)?;
         let body = json!({ "data": { "server.properties": text } });
@@ -257,9 +259,12 @@ impl<'a> Render<'a> {
                 "protocol": "TCP",
             }));
         }
-        let first = broker.listeners.iter().find(|l| l.name != CONTROLLER);
-        let first = first.map(|listener| format!("tcp-{}", listener.name));
-        let answers = json!({ "port": first });
+        ports.push(json!({
+            "name": "tcp-prometheus",
+            "containerPort": METRICS_PORT,
+            "protocol": "TCP",
+        }));
+        let probe = |path: &str| json!({ "path": path, "port": "tcp-prometheus" });
         json!({
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
@@ -284,9 +289,9 @@ impl<'a> Render<'a> {
                 // An empty directory is formatted with it, as by the apache/kafka image.
                 "env": [{ "name": "CLUSTER_ID", "value": cluster_id }],
                 "ports": ports,
-                "readinessProbe": { "tcpSocket": answers, "periodSeconds": 2 },
+                "readinessProbe": { "httpGet": probe("/readyz"), "periodSeconds": 1 },
                 "livenessProbe": {
-                    "tcpSocket": answers,
+                    "httpGet": probe("/healthz"),
                     "periodSeconds": 10,
                     "failureThreshold": 6,
                 },
@@ -342,6 +347,13 @@ impl<'a> Render<'a> {
             json!({}),
             body,
         )
+    }
+}
+
+fn everywhere(port: u16) -> Address {
+    Address {
+        host: "0.0.0.0".into(),
+        port,
     }
 }
 

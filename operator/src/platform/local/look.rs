@@ -46,7 +46,8 @@ pub async fn look(folder: &ClusterFolder, net: &NetRef) -> io::Result<Option<Vie
         observed.last_status = last.cluster.status.clone();
     }
     let plan = plan(&declared.desired(), &observed, net.wall_clock_ms());
-    let mut view = view(folder, &declared, &observed, &plan, &pids, false, "");
+    let view = view(folder, &declared, &observed, &plan, &pids, false, "");
+    let mut view = view.with_metrics(&memory);
     if let Some(last) = last {
         view.topics = last.topics;
     }

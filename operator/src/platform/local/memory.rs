@@ -88,6 +88,8 @@ pub struct Memory {
 pub struct RememberedBroker {
     /// Where its listeners are.
     pub addresses: BTreeMap<String, Address>,
+    /// Where it serves metrics; `None` before its first start that knew of them.
+    pub metrics: Option<Address>,
     /// As which broker it was last started.
     pub started_as: Option<Broker>,
 }

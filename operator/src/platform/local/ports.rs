@@ -11,6 +11,8 @@ pub const HOST: &str = "127.0.0.1";
 /// Where the search for controllers' ports begins: below the range from which systems take the
 /// ports of outgoing connections, beside the one that clients use.
 const CONTROLLER_PORTS: u16 = 19_092;
+/// Where a broker serves metrics on Kubernetes, and where the search for others begins here.
+const METRICS_PORTS: u16 = 9_404;
 
 /// Addresses for the listeners of `broker`, keeping those of `kept`. `taken` are the ports of other
 /// brokers; `declared` are the ports that listeners ask for by name, which others pass over;
@@ -40,6 +42,28 @@ pub fn choose(
         chosen.insert(listener.name.clone(), Address { host, port });
     }
     Some(chosen)
+}
+
+/// An address for the metrics of `broker`, beside its listeners': `kept`, if it can still be had. `taken` and
+/// `is_free` as in [`choose`].
+pub fn choose_metrics(
+    broker: &Broker,
+    kept: Option<Address>,
+    taken: &BTreeSet<u16>,
+    is_free: &mut impl FnMut(u16) -> bool,
+) -> Option<Address> {
+    let is_listeners = |port: u16| {
+        let at = |address: &Address| address.port == port;
+        let mut listeners = broker.listeners.iter();
+        listeners.any(|l| l.port == Some(port) || l.address.as_ref().is_some_and(at))
+    };
+    let mut is_usable = |port: u16| !is_listeners(port) && !taken.contains(&port) && is_free(port);
+    if let Some(kept) = kept.filter(|kept| is_usable(kept.port)) {
+        return Some(kept);
+    }
+    let port = (METRICS_PORTS..=u16::MAX).find(|port| is_usable(*port))?;
+    let host = HOST.into();
+    Some(Address { host, port })
 }
 
 /// Whether a port can be listened on now.
@@ -118,6 +142,33 @@ mod tests {
         let taken: BTreeSet<u16> = first.values().map(|a| a.port).collect();
         let second = choose(&broker(1, &listeners[..2]), &none, &taken, &mut is_free).unwrap();
         assert_eq!(ports(&second), [("other", 9096), ("plain", 9095)]);
+    }
+
+    #[test]
+    fn metrics_pass_over_listeners_and_each_other() {
+        let listeners = [("plain", Some(9404)), (CONTROLLER, None)];
+        let mut is_free = |port: u16| port != 9406;
+        let port = |kept: Option<u16>, taken: &[u16], is_free: &mut dyn FnMut(u16) -> bool| {
+            let taken = taken.iter().copied().collect();
+            let kept = kept.map(|port| Address {
+                host: HOST.into(),
+                port,
+            });
+            let broker = broker(0, &listeners);
+            let chosen = choose_metrics(&broker, kept, &taken, &mut |port| is_free(port));
+            chosen.map(|address| address.port)
+        };
+        assert_eq!(port(None, &[], &mut is_free), Some(9405));
+        assert_eq!(port(None, &[9405], &mut is_free), Some(9407));
+        assert_eq!(port(Some(9410), &[9405], &mut is_free), Some(9410));
+        for lost in [9404, 9406, 9410] {
+            assert_eq!(
+                port(Some(lost), &[9410], &mut is_free),
+                Some(9405),
+                "{lost}"
+            );
+        }
+        assert_eq!(port(Some(9410), &[], &mut |_| false), None);
     }
 
     #[test]

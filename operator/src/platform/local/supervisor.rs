@@ -505,7 +505,8 @@ impl Supervisor {
             &pids,
             true,
             &self.program,
-        );
+        )
+        .with_metrics(&self.memory);
         let text = serde_json::to_string_pretty(&view).expect("a view is plain data");
         if text == self.written {
             return;

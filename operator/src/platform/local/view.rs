@@ -9,7 +9,7 @@ use ottla_operator_plan::{Observed, Plan, ProcessSeen};
 use serde::{Deserialize, Serialize};
 
 use super::folder::ClusterFolder;
-use super::memory::Declared;
+use super::memory::{Declared, Memory};
 use super::ports;
 
 /// How a cluster stands.
@@ -38,6 +38,8 @@ pub struct BrokerView {
     pub pid: Option<i32>,
     /// Where its listeners are, by name.
     pub addresses: BTreeMap<String, String>,
+    /// Where it serves metrics and probes over HTTP; `None` while it has not said.
+    pub metrics: Option<String>,
     /// Where it stores.
     pub data: PathBuf,
     /// What it has to say.
@@ -85,6 +87,7 @@ pub fn view(
                     .iter()
                     .map(|(name, address)| (name.clone(), address.to_string()))
                     .collect(),
+                metrics: None,
                 data: folder.data(*id),
                 log: folder.broker_log(*id),
                 ends: match seen.process {
@@ -100,6 +103,16 @@ pub fn view(
 }
 
 impl View {
+    /// Tells where brokers serve metrics.
+    pub(super) fn with_metrics(mut self, memory: &Memory) -> View {
+        for broker in &mut self.brokers {
+            let remembered = memory.brokers.get(&broker.id);
+            let address = remembered.and_then(|remembered| remembered.metrics.as_ref());
+            broker.metrics = address.map(ToString::to_string);
+        }
+        self
+    }
+
     /// The cluster's name.
     pub fn name(&self) -> &str {
         self.cluster.metadata.name.as_deref().unwrap_or_default()

@@ -5,12 +5,13 @@ use std::io::{self, IoSlice};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{FlockOperation, OFlags};
 
+use super::SyncTimes;
 use crate::disk::{DIRECT_BLOCK, DirEntry, DiskOp, DiskOutcome, File, FileStat, OpenMode, Space};
 
 /// Largest single write of a direct file: the size of each thread's aligned buffer at most.
@@ -27,12 +28,19 @@ struct OpenFile {
 }
 
 /// One I/O thread's state: memory for direct writes, kept between operations.
-#[derive(Default)]
 pub(super) struct Worker {
     staging: Vec<u8>,
+    sync_times: Arc<SyncTimes>,
 }
 
 impl Worker {
+    pub(super) fn new(sync_times: Arc<SyncTimes>) -> Self {
+        Self {
+            staging: Vec::new(),
+            sync_times,
+        }
+    }
+
     pub(super) fn run(&mut self, op: DiskOp) -> io::Result<DiskOutcome> {
         match op {
             DiskOp::Open(file) => opened(&file).map(|_| DiskOutcome::Done),
@@ -51,7 +59,13 @@ impl Worker {
                 }
                 Ok(DiskOutcome::Done)
             }
-            DiskOp::SyncData(file) => done(opened(&file)?.file.sync_data()),
+            DiskOp::SyncData(file) => {
+                let open = opened(&file)?;
+                let began = Instant::now();
+                let synced = open.file.sync_data();
+                self.sync_times.add(began.elapsed());
+                done(synced)
+            }
             DiskOp::Truncate { file, len } => done(opened(&file)?.file.set_len(len)),
             DiskOp::Zero { file, at, len } => {
                 let open = opened(&file)?;

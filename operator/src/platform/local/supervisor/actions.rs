@@ -6,7 +6,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ottla_operator_plan::{Action, Address, Plan, ProcessSeen, StepState};
+use ottla_operator_plan::{Action, Address, Broker, Plan, ProcessSeen, StepState};
 
 use super::socket::Asked;
 use super::{Event, Live, Supervisor, probe};
@@ -73,14 +73,7 @@ impl Supervisor {
             return Ok(());
         };
         fs::create_dir_all(self.folder.data(broker))?;
-        let taken: BTreeSet<u16> = self
-            .memory
-            .brokers
-            .iter()
-            .filter(|(id, _)| **id != broker)
-            .flat_map(|(_, remembered)| remembered.addresses.values())
-            .map(|address| address.port)
-            .collect();
+        let taken = self.ports_of_others(broker);
         let remembered = self.memory.brokers.entry(broker).or_default();
         let kept = remembered.addresses.clone();
         let chosen = ports::choose(planned, &kept, &taken, &mut ports::is_free);
@@ -96,6 +89,7 @@ impl Supervisor {
         if self.lost_ports(broker) {
             return self.remember();
         }
+        let metrics = self.metrics_of(planned)?;
         let data = self.folder.data(broker);
         let data = data
             .to_str()
@@ -104,6 +98,7 @@ impl Supervisor {
             comment: "Written by `ottla up`. Changes belong into the manifest.",
             data,
             bind: Address::clone,
+            metrics: &metrics,
         };
         let properties = server_properties(planned, &place)
             .ok_or_else(|| io::Error::other("an address is missing"))?;
@@ -136,6 +131,26 @@ impl Supervisor {
             }
         }
         Ok(())
+    }
+
+    /// Ports that other brokers of this cluster have, running or not.
+    fn ports_of_others(&self, broker: i32) -> BTreeSet<u16> {
+        let others = self.memory.brokers.iter().filter(|(id, _)| **id != broker);
+        let addresses = others.flat_map(|(_, remembered)| {
+            let listeners = remembered.addresses.values();
+            listeners.chain(&remembered.metrics)
+        });
+        addresses.map(|address| address.port).collect()
+    }
+
+    /// Where a broker that is about to start serves its metrics: where it did, if that port is still free.
+    fn metrics_of(&mut self, broker: &Broker) -> io::Result<Address> {
+        let taken = self.ports_of_others(broker.id);
+        let remembered = self.memory.brokers.entry(broker.id).or_default();
+        let kept = remembered.metrics.take();
+        let chosen = ports::choose_metrics(broker, kept, &taken, &mut ports::is_free);
+        remembered.metrics.clone_from(&chosen);
+        chosen.ok_or_else(|| io::Error::other("no port is free on this machine"))
     }
 
     /// Gives up ports that somebody else took while the broker did not run.
