@@ -1,18 +1,22 @@
-//! One listening socket: accepts, counts, and starts a connection task each.
+//! One listening socket: accepts, counts, and starts a connection task each, which on a TLS listener begins with
+//! the handshake.
 //!
-//! Invariant: a failed accept (no descriptor left) is retried after a pause and never ends the
-//! listener. Not here: bytes of a connection (`connection.rs`).
+//! Invariants: a failed accept (no descriptor left) is retried after a pause and never ends the listener; a
+//! handshake happens in its connection's own task, within a limit, and counts as a connection. Not here: bytes of
+//! a connection (`connection.rs`), TLS itself (`rt/tls.rs`).
 
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use ottla_protocol::Str;
 
 use super::connection::{self, ConnectionError};
-use super::{ConnectionInfo, ListenerKind, Services};
+use super::{ConnectionInfo, ListenerKind, Services, Transport};
 use crate::auth::Principal;
-use crate::rt::{self, sleep};
+use crate::rt::tls::{Acceptor, HandshakeError};
+use crate::rt::{self, Stream, sleep};
 
 /// Pause after a failed accept: long enough not to spin while the process is out of descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -25,6 +29,8 @@ pub struct Listener {
     pub kind: ListenerKind,
     /// The socket.
     pub socket: Box<dyn rt::Listener>,
+    /// TLS over its connections; `None` for plain text.
+    pub tls: Option<Rc<Acceptor>>,
 }
 
 /// Accepts for as long as the shard lives. `open` counts the connections of all listeners.
@@ -44,19 +50,73 @@ pub async fn accept_forever(mut listener: Listener, services: Rc<Services>, open
             continue;
         }
         open.set(open.get() + 1);
-        let info = Rc::new(ConnectionInfo {
+        let accepted = Accepted {
             peer,
             listener: listener.name.clone(),
             listener_kind: listener.kind,
-            principal: Principal::anonymous(),
-        });
-        let (task_services, open) = (Rc::clone(&services), Rc::clone(&open));
+        };
+        let (tls, open) = (listener.tls.clone(), Rc::clone(&open));
+        let task_services = Rc::clone(&services);
         services.rt.spawn(Box::pin(async move {
-            if let Err(error) = connection::serve(stream, Rc::clone(&info), task_services).await {
-                log_end(&info, &error);
+            match tls {
+                None => accepted.serve_plain(stream, task_services).await,
+                Some(tls) => accepted.serve_tls(stream, &tls, task_services).await,
             }
             open.set(open.get() - 1);
         }));
+    }
+}
+
+/// A connection of which nothing is known but where it came in.
+struct Accepted {
+    peer: SocketAddr,
+    listener: Str,
+    listener_kind: ListenerKind,
+}
+
+impl Accepted {
+    async fn serve_plain(self, stream: Box<dyn Stream>, services: Rc<Services>) {
+        self.serve(stream, services, Transport::Plain, Principal::anonymous())
+            .await;
+    }
+
+    async fn serve_tls(self, stream: Box<dyn Stream>, tls: &Acceptor, services: Rc<Services>) {
+        let (peer, listener) = (self.peer, self.listener.clone());
+        match tls.accept(&services.rt, stream).await {
+            Ok(secured) => {
+                let principal = match secured.subject {
+                    Some(subject) => Principal::of_certificate(&subject),
+                    None => Principal::anonymous(),
+                };
+                tracing::debug!(%peer, %listener, %principal, "TLS connection");
+                self.serve(secured.stream, services, Transport::Tls, principal)
+                    .await;
+            }
+            // Whoever only looks whether the port is open goes without a word.
+            Err(error @ HandshakeError::Io(_)) => {
+                tracing::debug!(%peer, %listener, %error, "connection ended");
+            }
+            Err(error) => tracing::warn!(%peer, %listener, %error, "connection closed"),
+        }
+    }
+
+    async fn serve(
+        self,
+        stream: Box<dyn Stream>,
+        services: Rc<Services>,
+        transport: Transport,
+        principal: Principal,
+    ) {
+        let info = Rc::new(ConnectionInfo {
+            peer: self.peer,
+            listener: self.listener,
+            listener_kind: self.listener_kind,
+            transport,
+            principal,
+        });
+        if let Err(error) = connection::serve(stream, Rc::clone(&info), services).await {
+            log_end(&info, &error);
+        }
     }
 }
 
