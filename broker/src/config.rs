@@ -11,7 +11,8 @@ use ottla_broker_group::GroupConfig;
 use ottla_protocol::Str;
 use ottla_protocol::messages::create_topics_request::CreatableTopicConfig;
 use ottla_settings::{
-    Address, BrokerConfig, Fault, Faults, Layers, Origin, Properties, environment, key,
+    Address, BrokerConfig, Fault, Faults, Layers, Origin, Properties, SecurityProtocol,
+    TlsSettings, environment, key,
 };
 
 use crate::controller::{ControllerAddress, SnapshotPolicy, SnapshotRetention};
@@ -38,6 +39,8 @@ pub struct Config {
     pub metrics_listener: Option<Address>,
     /// `controller.quorum.bootstrap.servers`, or the addresses in `controller.quorum.voters`.
     pub controllers: Vec<ControllerAddress>,
+    /// TLS of links to controllers, if the first of `controller.listener.names` speaks it.
+    pub controllers_tls: Option<TlsSettings>,
     /// `broker.rack`
     pub rack: Option<Str>,
     /// `auto.create.topics.enable`
@@ -106,6 +109,10 @@ pub struct ListenerConfig {
     pub host: String,
     /// Port to bind; 0 for one that the kernel chooses.
     pub port: u16,
+    /// What `listener.security.protocol.map` says of it: PLAINTEXT or SSL.
+    pub protocol: SecurityProtocol,
+    /// TLS, if it speaks it.
+    pub tls: Option<TlsSettings>,
 }
 
 /// One of `advertised.listeners`.
@@ -233,6 +240,12 @@ impl Config {
                     },
                     host: listener.host.clone(),
                     port: listener.port,
+                    protocol: settings
+                        .protocols
+                        .get(&listener.name)
+                        .copied()
+                        .unwrap_or(SecurityProtocol::Plaintext),
+                    tls: settings.tls.get(&listener.name).cloned(),
                 })
                 .collect(),
             advertised: settings
@@ -249,6 +262,10 @@ impl Config {
             log_dir,
             metrics_listener: settings.metrics_listener.clone(),
             controllers: controllers(&settings),
+            controllers_tls: settings
+                .controller_listeners
+                .first()
+                .and_then(|name| settings.tls.get(name).cloned()),
             rack: layers.get(key::BROKER_RACK).map(Str::from),
             auto_create_topics: layers.get(key::AUTO_CREATE_TOPICS_ENABLE),
             delete_topic_enable: layers.get(key::DELETE_TOPIC_ENABLE),

@@ -63,7 +63,7 @@ pub struct AdvertisedEndpoint {
     pub host: Str,
     /// Port that clients connect to.
     pub port: u16,
-    /// 0 is PLAINTEXT.
+    /// 0 is PLAINTEXT, 1 is SSL.
     pub security_protocol: i16,
 }
 

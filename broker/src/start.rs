@@ -16,9 +16,11 @@ use std::time::Duration;
 use ottla_broker_metadata::{ConfigRules, ControllerOptions, Provenance, Replayer, format_records};
 use ottla_broker_raft::{Raft, RaftConfig, ReplicaKey, Voter, VoterEndpoint, VoterSet};
 use ottla_broker_storage::{Closed, DirError, LogConfig, LogDir};
-use ottla_client::{Connection, ConnectionOptions};
+use ottla_client::tls::TlsError;
+use ottla_client::{Connection, ConnectionOptions, Tls};
 use ottla_protocol::messages::describe_cluster_request::DescribeClusterRequest;
 use ottla_protocol::{Str, Uuid};
+use ottla_settings::{SecurityProtocol, TlsSettings};
 use tokio::sync::{oneshot, watch};
 
 use crate::auth::Authorizer;
@@ -36,6 +38,7 @@ use crate::partition::{self, Hosted, OwnerConfig, PartitionsHandle, Publication,
 use crate::producer_ids::ProducerIds;
 use crate::publish::Publisher;
 use crate::rt::client_net::client_net;
+use crate::rt::tls::Acceptor;
 use crate::rt::{Rt, sleep};
 use crate::server::fetch_sessions::FetchSessions;
 use crate::server::listener::{Listener, accept_forever};
@@ -74,6 +77,14 @@ pub enum StartError {
         port: u16,
         /// Why.
         source: std::io::Error,
+    },
+    /// The stores of a listener or of the link to controllers cannot be used.
+    #[error("TLS of {whose}: {source}")]
+    Tls {
+        /// The listener's name, or `controllers`.
+        whose: String,
+        /// Why.
+        source: TlsError,
     },
     /// The controller refuses this broker.
     #[error(transparent)]
@@ -162,7 +173,8 @@ pub async fn start_in_view(rt: &Rt, config: Config, vitals: &Vitals) -> Result<B
         .iter()
         .map(|bound| (bound.listener.name.clone(), bound.address))
         .collect();
-    let data = open_data_dir(rt, &config, vitals).await?;
+    let controllers_tls = controllers_tls(&config)?;
+    let data = open_data_dir(rt, &config, controllers_tls.as_ref(), vitals).await?;
     let node = Node {
         id: config.node_id,
         cluster_id: data.cluster_id.clone(),
@@ -194,6 +206,7 @@ pub async fn start_in_view(rt: &Rt, config: Config, vitals: &Vitals) -> Result<B
         &endpoints,
         partitions.clone(),
         publisher,
+        controllers_tls,
     )
     .await?;
     let services = Rc::new(Services {
@@ -271,8 +284,11 @@ async fn bind(rt: &Rt, config: &Config) -> Result<Vec<Bound>, StartError> {
         kind,
         host,
         port,
+        tls,
+        ..
     } in &config.listeners
     {
+        let tls = tls.as_ref().map(|tls| acceptor(name, tls)).transpose()?;
         let failed = |source| StartError::Listen {
             name: name.to_string(),
             host: host.clone(),
@@ -286,11 +302,32 @@ async fn bind(rt: &Rt, config: &Config) -> Result<Vec<Bound>, StartError> {
                 name: name.clone(),
                 kind: *kind,
                 socket,
+                tls,
             },
             address,
         });
     }
     Ok(bound)
+}
+
+fn acceptor(name: &Str, settings: &TlsSettings) -> Result<Rc<Acceptor>, StartError> {
+    let acceptor = Acceptor::new(name, settings.clone());
+    acceptor.map(Rc::new).map_err(|source| StartError::Tls {
+        whose: name.to_string(),
+        source,
+    })
+}
+
+/// TLS of the links to controllers in other processes.
+fn controllers_tls(config: &Config) -> Result<Option<Tls>, StartError> {
+    const WHOSE: &str = "controllers";
+    let settings = config.controllers_tls.clone();
+    let settings = settings.filter(|_| !config.roles.controller);
+    let tls = settings.map(|settings| Tls::new(settings, WHOSE));
+    tls.transpose().map_err(|source| StartError::Tls {
+        whose: WHOSE.to_owned(),
+        source,
+    })
 }
 
 fn let_in(rt: &Rt, bound: Vec<Bound>, services: &Rc<Services>, open: &Rc<Cell<usize>>) {
@@ -330,7 +367,9 @@ fn advertised(config: &Config, bound: &[Bound]) -> Vec<AdvertisedEndpoint> {
             name: name.clone(),
             host: Str::from(host),
             port,
-            security_protocol: 0,
+            security_protocol: own
+                .map_or(SecurityProtocol::Plaintext, |own| own.protocol)
+                .wire_code(),
         }
     });
     endpoints.collect()
@@ -338,7 +377,12 @@ fn advertised(config: &Config, bound: &[Bound]) -> Vec<AdvertisedEndpoint> {
 
 // ---- the data directory
 
-async fn open_data_dir(rt: &Rt, config: &Config, vitals: &Vitals) -> Result<DataDir, StartError> {
+async fn open_data_dir(
+    rt: &Rt,
+    config: &Config,
+    controllers_tls: Option<&Tls>,
+    vitals: &Vitals,
+) -> Result<DataDir, StartError> {
     // Looked at before the directory is taken into use, so that a refusal leaves it as it was. Whatever else
     // may be wrong is said better by opening it.
     let metadata = MetadataDir::new(rt.disk(), config.log_dir.clone());
@@ -356,7 +400,7 @@ async fn open_data_dir(rt: &Rt, config: &Config, vitals: &Vitals) -> Result<Data
             vitals.reach(Stage::Starting(
                 "asking its controllers for the cluster's id",
             ));
-            ask_cluster_id(rt, config).await
+            ask_cluster_id(rt, config, controllers_tls).await
         }
     };
     vitals.reach(Stage::Starting("opening its log directory"));
@@ -364,13 +408,14 @@ async fn open_data_dir(rt: &Rt, config: &Config, vitals: &Vitals) -> Result<Data
 }
 
 /// A broker with an empty directory joins the cluster of its controllers, whichever that is.
-async fn ask_cluster_id(rt: &Rt, config: &Config) -> Str {
+async fn ask_cluster_id(rt: &Rt, config: &Config, tls: Option<&Tls>) -> Str {
     let net = client_net(rt);
     let mut complained = false;
     loop {
         for address in &config.controllers {
             let options = ConnectionOptions {
                 request_timeout: Duration::from_secs(5),
+                tls: tls.cloned(),
                 ..Default::default()
             };
             let asked = async {
@@ -410,6 +455,7 @@ async fn start_quorum(
     endpoints: &[AdvertisedEndpoint],
     partitions: PartitionsHandle,
     publisher: Publisher,
+    controllers_tls: Option<Tls>,
 ) -> Result<ControllerHandle, StartError> {
     let dir = MetadataDir::new(rt.disk(), config.log_dir.clone());
     host_metadata_log(&partitions, config, None).await?;
@@ -449,6 +495,7 @@ async fn start_quorum(
             client_net(rt),
             format!("broker-{}", node.id),
             config.controllers.clone(),
+            controllers_tls,
         );
         let observer = ObserverConfig {
             cluster_id: node.cluster_id.clone(),

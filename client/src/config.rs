@@ -2,6 +2,7 @@
 
 use crate::connection::ConnectionOptions;
 use crate::error::ClientError;
+use crate::tls::Tls;
 use ottla_protocol::Str;
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub struct ClientConfig {
     pub metadata_age_max: Duration,
     /// `allow.auto.create.topics`: whether asking for a topic may create it.
     pub auto_create_topics: bool,
+    /// `security.protocol=SSL` with its `ssl.*`; `None` is PLAINTEXT.
+    pub tls: Option<Tls>,
 }
 
 impl Default for ClientConfig {
@@ -37,6 +40,7 @@ impl Default for ClientConfig {
             retry_backoff_max: Duration::from_millis(1000),
             metadata_age_max: Duration::from_secs(300),
             auto_create_topics: false,
+            tls: None,
         }
     }
 }
@@ -62,6 +66,7 @@ impl ClientConfig {
         ConnectionOptions {
             client_id: self.client_id.clone(),
             request_timeout: self.request_timeout,
+            tls: self.tls.clone(),
             ..ConnectionOptions::default()
         }
     }

@@ -140,9 +140,11 @@ impl ClientError {
         match self {
             ClientError::Connection(error) => error.is_retriable(),
             ClientError::Refused { failure, .. } => failure.error.is_retriable(),
-            ClientError::NoBroker { .. }
-            | ClientError::UnknownBroker(_)
-            | ClientError::NoLeader { .. } => true,
+            // Nothing that is tried again makes a certificate good.
+            ClientError::NoBroker { attempts } => {
+                attempts.is_empty() || attempts.iter().any(ConnectionError::is_retriable)
+            }
+            ClientError::UnknownBroker(_) | ClientError::NoLeader { .. } => true,
             ClientError::GaveUp { .. }
             | ClientError::NoPosition { .. }
             | ClientError::Records { .. }

@@ -1,5 +1,5 @@
 //! The client's world made of tokio: plain TCP, tokio's clock and local tasks. The only room of this crate that uses them.
-//! Not here: TLS.
+//! Not here: TLS (`tls`, over the streams that come from here).
 
 use crate::net::{LocalFuture, Net, NetRef, Stream};
 use std::cell::Cell;

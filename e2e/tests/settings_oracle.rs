@@ -336,6 +336,13 @@ fn files_are_taken_and_refused_as_by_kafka() {
         "listeners=A://:9092,CONTROLLER://:9093\nlistener.security.protocol.map=A:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "listeners=A://:9092,CONTROLLER://:9093\nlistener.security.protocol.map=A:PLAINTEXT,CONTROLLER:PLAINTEXT\ninter.broker.listener.name=A",
         "listeners=A://:9092\nlistener.security.protocol.map=A:PLAINTEXT,CONTROLLER:PLAINTEXT\ninter.broker.listener.name=a",
+        "security.inter.broker.protocol=SSL",
+        "ssl.client.auth=maybe",
+        "listeners=SSL://:9092,CONTROLLER://:9093\nsecurity.inter.broker.protocol=SSL\nssl.keystore.type=PEM\nssl.keystore.location=/k",
+        "listeners=SSL://:9092,CONTROLLER://:9093\nsecurity.inter.broker.protocol=SSL\nssl.keystore.type=PEM\nssl.keystore.location=/k\n\
+         listener.security.protocol.map=SSL:SSL,CONTROLLER:SSL",
+        "listeners=A://:9092,CONTROLLER://:9093\ninter.broker.listener.name=A\nlistener.security.protocol.map=A:SSL,CONTROLLER:PLAINTEXT\n\
+         listener.name.a.ssl.keystore.type=PEM\nlistener.name.a.ssl.keystore.location=/k",
         "log.dirs=",
         "log.dirs=/a,/b",
         "log.dirs=/a,/a",

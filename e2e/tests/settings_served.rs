@@ -1,7 +1,8 @@
 //! The table of settings against the broker's source. Goal: a key that says it is served is read by the broker, and a
 //! key that says it has no effect is not; so the warnings at start and the reference page are true.
 //! Method: every key has one name in code (its handle in `ottla_settings::key`, or a field of `TopicConfig`,
-//! `LiveSettings` or `BrokerConfig`, found by the field's doc comment); the broker's sources mention it or not.
+//! `LiveSettings`, `TlsSettings` or `BrokerConfig`, found by the field's doc comment); the broker's sources mention it
+//! or not, and for TLS those of the client crate that it shares with the links.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -65,14 +66,18 @@ fn fields(file: &str) -> BTreeMap<String, String> {
 fn served_keys_are_read_and_others_are_not() {
     let mut broker = String::new();
     sources(&root().join("broker/src"), &mut broker);
-    let mentions = |word: &str| {
-        broker.match_indices(word).any(|(at, _)| {
+    let mut tls = broker.clone();
+    sources(&root().join("client/src/tls"), &mut tls);
+    let mentioned_in = |text: &str, word: &str| {
+        text.match_indices(word).any(|(at, _)| {
             let is_part = |c: char| c.is_alphanumeric() || c == '_';
-            !broker[at + word.len()..].starts_with(is_part)
+            !text[at + word.len()..].starts_with(is_part)
         })
     };
+    let mentions = |word: &str| mentioned_in(&broker, word);
     let (of_topics, of_brokers, of_live) =
         (fields("topic.rs"), fields("broker.rs"), fields("live.rs"));
+    let of_tls = fields("tls.rs");
     let mut wrong = Vec::new();
     for setting in all() {
         let name = setting.name;
@@ -92,6 +97,9 @@ fn served_keys_are_read_and_others_are_not() {
                     || of_live
                         .get(name)
                         .is_some_and(|field| mentions(&format!(".{field}")))
+                    || of_tls
+                        .get(name)
+                        .is_some_and(|field| mentioned_in(&tls, &format!(".{field}")))
                     || topics_of(name).any(|topic| {
                         of_topics
                             .get(topic)

@@ -1,8 +1,8 @@
 //! The configuration of one node, from `server.properties` and environment to typed, checked values.
 //!
 //! All faults are told at once, each with its line; what is only odd becomes a warning. A key that Kafka does not know
-//! is ignored as Kafka does, but never silently. Invariant: what comes out can be started; a listener that asks for TLS
-//! or SASL never does. Not here: what the values are used for, files and sockets themselves.
+//! is ignored as Kafka does, but never silently. Invariant: what comes out can be started; a listener that asks for SASL
+//! never does. Not here: what the values are used for, files and sockets themselves.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +10,10 @@ use crate::check::{check, is_default, nearest_key};
 use crate::fault::{Fault, Faults, Located, Warning};
 use crate::key;
 use crate::layers::Layers;
-use crate::listeners::{Address, Listener, Voter};
+use crate::listeners::{Address, Listener, SecurityProtocol, Voter, protocol_map};
 use crate::properties::Properties;
 use crate::table::{DefaultValue, Scope, Setting, Status, Update, find, of};
+use crate::tls::{self, TlsSettings};
 
 mod foreign;
 mod rules;
@@ -46,6 +47,10 @@ pub struct BrokerConfig {
     pub controller_listeners: Vec<String>,
     /// `inter.broker.listener.name`, or the one that `security.inter.broker.protocol` names.
     pub inter_broker_listener: String,
+    /// What each listener speaks, and the controllers' listeners on a mere broker.
+    pub protocols: BTreeMap<String, SecurityProtocol>,
+    /// TLS of those that speak it: `ssl.*`, and over it `listener.name.<name>.ssl.*`.
+    pub tls: BTreeMap<String, TlsSettings>,
     /// `controller.quorum.voters`; empty for a quorum that keeps its voters in the metadata log.
     pub voters: Vec<Voter>,
     /// `controller.quorum.bootstrap.servers`
@@ -71,6 +76,7 @@ impl BrokerConfig {
             properties,
             faults: Vec::new(),
             warnings: properties.warnings().to_vec(),
+            tls_overrides: Vec::new(),
         };
         let settings = reader.settings();
         // Rules between keys would only repeat what is wrong with the keys themselves.
@@ -88,6 +94,8 @@ struct Reader<'a> {
     properties: &'a Properties,
     faults: Vec<Located>,
     warnings: Vec<Warning>,
+    /// Listener, in upper case, and the key as it is written.
+    tls_overrides: Vec<(String, String)>,
 }
 
 impl Reader<'_> {
@@ -152,6 +160,12 @@ impl Reader<'_> {
 
     fn unknown(&mut self, name: &str, text: &str) {
         let key = name.to_owned();
+        if let Some((listener, setting)) = foreign::tls_override(name) {
+            if let Err(fault) = check(setting, text) {
+                return self.fault(name, fault);
+            }
+            return self.tls_overrides.push((listener, key));
+        }
         if let Some(reason) = foreign::refused(name, text) {
             return self.fault(name, Fault::Refused { name: key, reason });
         }
@@ -206,10 +220,15 @@ impl Reader<'_> {
             }
         }
         let inter_broker_listener = self.inter_broker_listener(&settings);
+        let named = listeners.iter().map(|listener| &listener.name);
+        let protocols = protocols_of(&settings, named, &controller_listeners);
+        let tls = self.tls(&settings, &protocols);
         let config = BrokerConfig {
             node_id,
             roles,
             inter_broker_listener,
+            protocols,
+            tls,
             voters: settings
                 .get(key::CONTROLLER_QUORUM_VOTERS)
                 .iter()
@@ -250,6 +269,70 @@ impl Reader<'_> {
         BrokerConfig {
             metadata_log_dir,
             ..config
+        }
+    }
+
+    /// What `ssl.*` comes to for each listener that speaks TLS. What then says nothing to anybody is warned of.
+    fn tls(
+        &mut self,
+        settings: &Layers,
+        protocols: &BTreeMap<String, SecurityProtocol>,
+    ) -> BTreeMap<String, TlsSettings> {
+        let speaks_tls =
+            |listener: &String| protocols.get(listener) == Some(&SecurityProtocol::Ssl);
+        let mut unused: Vec<String> = std::mem::take(&mut self.tls_overrides)
+            .into_iter()
+            .filter(|(listener, _)| !speaks_tls(listener))
+            .map(|(_, key)| key)
+            .collect();
+        if !protocols.keys().any(speaks_tls) {
+            let set = settings.file.keys().filter(|name| {
+                let setting = find(Scope::Broker, name);
+                setting.is_some_and(|setting| {
+                    let text = settings.file.get(setting.name).map(String::as_str);
+                    let value = check(setting, text.unwrap_or_default());
+                    tls::is_served(setting) && !value.is_ok_and(|value| is_default(setting, &value))
+                })
+            });
+            unused.extend(set.cloned());
+        }
+        let unused = unused.into_iter();
+        self.warnings
+            .extend(unused.map(|key| Warning::NoEffect { key }));
+        let mut tls = BTreeMap::new();
+        for listener in protocols.keys().filter(|listener| speaks_tls(listener)) {
+            let lookup = |name: &'static str| {
+                let own = foreign::override_name(listener, name);
+                let own = self.properties.find(&own).map(|entry| entry.value.clone());
+                own.or_else(|| settings.file.get(name).cloned())
+            };
+            match TlsSettings::read(lookup) {
+                Ok(settings) => {
+                    tls.insert(listener.clone(), settings);
+                }
+                Err(broken) => {
+                    for (name, rule) in broken {
+                        self.tls_fault(listener, name, rule);
+                    }
+                }
+            }
+        }
+        tls
+    }
+
+    /// A fault that points at the listener's own key if that is set. Several listeners may share the same fault.
+    fn tls_fault(&mut self, listener: &str, name: &'static str, rule: String) {
+        let own = foreign::override_name(listener, name);
+        let found = self
+            .properties
+            .find(&own)
+            .or_else(|| self.properties.find(name));
+        let located = Located {
+            fault: Fault::Rule { name, rule },
+            origin: found.map(|entry| entry.origin.clone()),
+        };
+        if !self.faults.contains(&located) {
+            self.faults.push(located);
         }
     }
 
@@ -324,6 +407,27 @@ impl Reader<'_> {
         });
         overrides
     }
+}
+
+/// What listeners speak, by `listener.security.protocol.map`. One that is missing there is told by the rules; Kafka takes
+/// PLAINTEXT for controller listeners while nobody says anything about security.
+fn protocols_of<'a>(
+    settings: &Layers,
+    listeners: impl Iterator<Item = &'a String>,
+    controller_listeners: &'a [String],
+) -> BTreeMap<String, SecurityProtocol> {
+    let map = settings.get(key::LISTENER_SECURITY_PROTOCOL_MAP);
+    let map = protocol_map(&map).unwrap_or_default();
+    listeners
+        .chain(controller_listeners)
+        .map(|name| {
+            let protocol = map.get(name).copied();
+            (
+                name.clone(),
+                protocol.unwrap_or(SecurityProtocol::Plaintext),
+            )
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod change;
 pub mod environment;
 pub mod key;
 pub mod table;
+pub mod tls;
 pub mod unit;
 
 mod bounds;
@@ -40,6 +41,7 @@ pub use markdown::markdown;
 pub use nearest::nearest;
 pub use properties::{Entry, Origin, Properties};
 pub use table::{Kind, Scope, Setting, Status};
+pub use tls::{ClientAuth, KeyStore, TlsSettings, TrustStore};
 pub use topic::{CleanupPolicy, CompressionType, Durability, TopicConfig};
 pub use valid::{NotValid, Valid};
 pub use value::{ParseError, Secret, Value};

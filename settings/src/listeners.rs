@@ -85,6 +85,26 @@ impl Voter {
 }
 
 impl SecurityProtocol {
+    /// As Kafka writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plaintext => "PLAINTEXT",
+            Self::Ssl => "SSL",
+            Self::SaslPlaintext => "SASL_PLAINTEXT",
+            Self::SaslSsl => "SASL_SSL",
+        }
+    }
+
+    /// The number in registrations.
+    pub fn wire_code(self) -> i16 {
+        match self {
+            Self::Plaintext => 0,
+            Self::Ssl => 1,
+            Self::SaslPlaintext => 2,
+            Self::SaslSsl => 3,
+        }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         match text {
             "PLAINTEXT" => Some(Self::Plaintext),

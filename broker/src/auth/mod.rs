@@ -1,8 +1,9 @@
 //! Who asks, and whether they may: a principal for every connection and an authorise step in every
 //! handler, from the first handler on.
 //!
-//! In this release every listener is plaintext, so every principal is `User:ANONYMOUS`, and the one
-//! authorizer allows everything; handlers already ask it, so that ACLs change only this room.
+//! A principal is `User:ANONYMOUS`, or on a TLS connection with a client certificate its distinguished name
+//! (Kafka's default principal builder and `ssl.principal.mapping.rules`). In this release the one authorizer
+//! allows everything; handlers already ask it, so that ACLs change only this room.
 
 use ottla_protocol::Str;
 
@@ -21,6 +22,14 @@ impl Principal {
         Self {
             kind: Str::from("User"),
             name: Str::from("ANONYMOUS"),
+        }
+    }
+
+    /// Whom a client certificate with this subject (RFC 2253) names.
+    pub fn of_certificate(subject: &str) -> Self {
+        Self {
+            kind: Str::from("User"),
+            name: Str::from(subject),
         }
     }
 }
@@ -79,5 +88,11 @@ impl Authorizer {
         match self {
             Self::AllowAll => true,
         }
+    }
+}
+
+impl std::fmt::Display for Principal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.kind, self.name)
     }
 }

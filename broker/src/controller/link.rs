@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use ottla_client::net::NetRef;
-use ottla_client::{Connection, ConnectionError, ConnectionOptions};
+use ottla_client::{Connection, ConnectionError, ConnectionOptions, Tls};
 use ottla_protocol::messages::default_principal_data::DefaultPrincipalData;
 use ottla_protocol::messages::envelope_request::EnvelopeRequest;
 use ottla_protocol::{
@@ -47,17 +47,24 @@ struct Inner {
     net: NetRef,
     client_id: String,
     bootstrap: Vec<ControllerAddress>,
+    tls: Option<Tls>,
     leader: RefCell<Option<ControllerAddress>>,
     connection: RefCell<Option<Connection>>,
 }
 
 impl Link {
-    /// A link that begins at the addresses of `controller.quorum.bootstrap.servers`.
-    pub fn new(net: NetRef, client_id: String, bootstrap: Vec<ControllerAddress>) -> Self {
+    /// A link that begins at the addresses of `controller.quorum.bootstrap.servers`, over TLS if `tls` is there.
+    pub fn new(
+        net: NetRef,
+        client_id: String,
+        bootstrap: Vec<ControllerAddress>,
+        tls: Option<Tls>,
+    ) -> Self {
         let inner = Inner {
             net,
             client_id,
             bootstrap,
+            tls,
             leader: RefCell::new(None),
             connection: RefCell::new(None),
         };
@@ -89,6 +96,7 @@ impl Link {
             let options = ConnectionOptions {
                 client_id: self.inner.client_id.as_str().into(),
                 request_timeout: REQUEST_TIMEOUT,
+                tls: self.inner.tls.clone(),
                 ..Default::default()
             };
             match Connection::connect(&self.inner.net, &address.host, address.port, options).await {

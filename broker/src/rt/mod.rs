@@ -3,10 +3,12 @@
 //! (`rt/real.rs`) and on the simulated side (`broker/sim`).
 //!
 //! Invariant: one `Rt` serves one shard, which is single-threaded; tasks are `!Send`, so state is
-//! owned by exactly one task and never locked. Not here: TLS (wraps a [`Stream`]), protocol.
+//! owned by exactly one task and never locked. TLS ([`tls`]) wraps a [`Stream`] of either side. Not here:
+//! protocol.
 
 pub mod client_net;
 pub mod real;
+pub mod tls;
 
 use std::future::Future;
 use std::io;
@@ -69,7 +71,7 @@ pub trait Listener {
     fn accept(&mut self) -> LocalFuture<'_, io::Result<(Box<dyn Stream>, SocketAddr)>>;
 }
 
-/// A byte stream to a peer: a socket, a simulated link, later TLS over either.
+/// A byte stream to a peer: a socket, a simulated link, TLS over either.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}

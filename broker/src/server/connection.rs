@@ -24,7 +24,7 @@ use ottla_protocol::Frame;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use super::dispatch::{self, DispatchError, Stage};
-use super::{ConnectionInfo, Services};
+use super::{ConnectionInfo, Services, Transport};
 use crate::rt::{Instant, LocalFuture, Stream, sleep};
 
 /// Read at least this much at once: two default producer batches and their headers.
@@ -43,7 +43,7 @@ pub enum ConnectionError {
     Io(#[from] io::Error),
     /// A frame announces more bytes than `socket.request.max.bytes`.
     #[error(
-        "frame of {declared} bytes exceeds socket.request.max.bytes={limit}; is the peer speaking another protocol?"
+        "frame of {declared} bytes exceeds socket.request.max.bytes={limit}; {}", other_protocol(*.declared)
     )]
     FrameTooLarge {
         /// The length that the frame announces.
@@ -57,6 +57,15 @@ pub enum ConnectionError {
     /// Nothing came for `connections.max.idle.ms`.
     #[error("idle for {0:?}")]
     Idle(Duration),
+}
+
+/// What the first four bytes look like. A TLS record of a handshake begins with 22, 3 and a minor version.
+fn other_protocol(declared: i64) -> &'static str {
+    if declared >> 16 == 0x1603 {
+        "the peer begins a TLS handshake, and this listener speaks PLAINTEXT: its security.protocol must be PLAINTEXT, or the listener's SSL in listener.security.protocol.map"
+    } else {
+        "is the peer speaking another protocol?"
+    }
 }
 
 /// Serves `stream` until the peer closes it or an error ends it.
@@ -74,18 +83,13 @@ pub async fn serve(
         received: BytesMut::new(),
         in_flight: VecDeque::new(),
         outgoing: VecDeque::new(),
+        unflushed: false,
     };
-    loop {
-        match poll_fn(|cx| connection.poll_event(cx)).await? {
-            Event::PeerClosed => return Ok(()),
-            Event::Received => connection.last_activity = connection.services.rt.now(),
-            Event::Answered(None) | Event::Sent => {}
-            Event::Answered(Some(frame)) => connection.outgoing.extend(frame.chunks),
-            Event::CloseUnanswered => return Ok(()),
-            Event::IdleCheck => connection.check_idle()?,
-        }
-        connection.start_requests()?;
+    let ended = connection.run().await;
+    if connection.info.transport == Transport::Tls {
+        connection.say_goodbye().await;
     }
+    ended
 }
 
 struct Connection {
@@ -95,6 +99,8 @@ struct Connection {
     received: BytesMut,
     in_flight: VecDeque<InFlight>,
     outgoing: VecDeque<Bytes>,
+    /// TLS has taken bytes that the socket may not have yet. Never on a plain socket.
+    unflushed: bool,
     last_activity: Instant,
     idle_timer: Option<LocalFuture<'static, ()>>,
 }
@@ -118,6 +124,30 @@ enum Event {
 }
 
 impl Connection {
+    async fn run(&mut self) -> Result<(), ConnectionError> {
+        loop {
+            match poll_fn(|cx| self.poll_event(cx)).await? {
+                Event::PeerClosed => return Ok(()),
+                Event::Received => self.last_activity = self.services.rt.now(),
+                Event::Answered(None) | Event::Sent => {}
+                Event::Answered(Some(frame)) => self.outgoing.extend(frame.chunks),
+                Event::CloseUnanswered => return Ok(()),
+                Event::IdleCheck => self.check_idle()?,
+            }
+            self.start_requests()?;
+        }
+    }
+
+    /// TLS ends with a word (close_notify), so that the peer can tell an end from a cut; said once if the socket
+    /// takes it, waited for never.
+    async fn say_goodbye(&mut self) {
+        poll_fn(|cx| {
+            let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
+            Poll::Ready(())
+        })
+        .await;
+    }
+
     /// Whatever happens first; answers before writes before reads, so that memory drains first.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, ConnectionError>> {
         if let Poll::Ready(answer) = self.poll_front(cx) {
@@ -130,6 +160,10 @@ impl Connection {
         if !self.outgoing.is_empty() {
             ready!(self.poll_send(cx))?;
             return Poll::Ready(Ok(Event::Sent));
+        }
+        // Reading goes on while a flush waits: the peer may have to be heard before it takes more.
+        if self.unflushed && Pin::new(&mut self.stream).poll_flush(cx)?.is_ready() {
+            self.unflushed = false;
         }
         if self.in_flight.len() < PIPELINE_MAX
             && let Poll::Ready(count) = self.poll_receive(cx)?
@@ -183,6 +217,7 @@ impl Connection {
         if sent == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
+        self.unflushed = self.info.transport == Transport::Tls;
         while let Some(chunk) = self.outgoing.front_mut() {
             if chunk.len() > sent {
                 chunk.advance(sent);

@@ -1,19 +1,23 @@
-//! One listening socket: accepts, counts, and starts a connection task each.
+//! One listening socket: accepts, counts, and starts a connection task each, which on a TLS listener begins with
+//! the handshake.
 //!
-//! Invariant: a failed accept (no descriptor left) is retried after a pause and never ends the
-//! listener. Not here: bytes of a connection (`connection.rs`).
+//! Invariants: a failed accept (no descriptor left) is retried after a pause and never ends the listener; a
+//! handshake happens in its connection's own task, within a limit, and counts as a connection. Not here: bytes of
+//! a connection (`connection.rs`), TLS itself (`rt/tls.rs`).
 
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use ottla_protocol::Str;
 
 use super::connection::{self, ConnectionError};
-use super::{ConnectionInfo, ListenerKind, Services};
+use super::{ConnectionInfo, ListenerKind, Services, Transport};
 use crate::auth::Principal;
 use crate::metrics::add_to;
-use crate::rt::{self, sleep};
+use crate::rt::tls::{Acceptor, HandshakeError};
+use crate::rt::{self, Stream, sleep};
 
 /// Pause after a failed accept: long enough not to spin while the process is out of descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -26,6 +30,8 @@ pub struct Listener {
     pub kind: ListenerKind,
     /// The socket.
     pub socket: Box<dyn rt::Listener>,
+    /// TLS over its connections; `None` for plain text.
+    pub tls: Option<Rc<Acceptor>>,
 }
 
 /// Accepts for as long as the shard lives. `open` counts the connections of all listeners.
@@ -48,23 +54,90 @@ pub async fn accept_forever(mut listener: Listener, services: Rc<Services>, open
         }
         open.set(open.get() + 1);
         add_to(&meter, |connections| connections.accepted += 1);
-        let info = Rc::new(ConnectionInfo {
+        let accepted = Accepted {
             peer,
             listener: listener.name.clone(),
             listener_kind: listener.kind,
-            principal: Principal::anonymous(),
-        });
-        let (task_services, open) = (Rc::clone(&services), Rc::clone(&open));
+        };
+        let (tls, open) = (listener.tls.clone(), Rc::clone(&open));
+        let task_services = Rc::clone(&services);
         let meter = Rc::clone(&meter);
         services.rt.spawn(Box::pin(async move {
-            if let Err(error) = connection::serve(stream, Rc::clone(&info), task_services).await {
-                log_end(&info, &error);
-                let is_broken = u64::from(is_broken(&error));
-                add_to(&meter, |connections| connections.broken += is_broken);
-            }
+            let is_broken = match tls {
+                None => accepted.serve_plain(stream, task_services).await,
+                Some(tls) => accepted.serve_tls(stream, &tls, task_services).await,
+            };
             open.set(open.get() - 1);
-            add_to(&meter, |connections| connections.closed += 1);
+            add_to(&meter, |connections| {
+                connections.closed += 1;
+                connections.broken += u64::from(is_broken);
+            });
         }));
+    }
+}
+
+/// A connection of which nothing is known but where it came in. It is served until it ends; whether it
+/// was broken off by us is what is told then.
+struct Accepted {
+    peer: SocketAddr,
+    listener: Str,
+    listener_kind: ListenerKind,
+}
+
+impl Accepted {
+    async fn serve_plain(self, stream: Box<dyn Stream>, services: Rc<Services>) -> bool {
+        self.serve(stream, services, Transport::Plain, Principal::anonymous())
+            .await
+    }
+
+    async fn serve_tls(
+        self,
+        stream: Box<dyn Stream>,
+        tls: &Acceptor,
+        services: Rc<Services>,
+    ) -> bool {
+        let (peer, listener) = (self.peer, self.listener.clone());
+        match tls.accept(&services.rt, stream).await {
+            Ok(secured) => {
+                let principal = match secured.subject {
+                    Some(subject) => Principal::of_certificate(&subject),
+                    None => Principal::anonymous(),
+                };
+                tracing::debug!(%peer, %listener, %principal, "TLS connection");
+                self.serve(secured.stream, services, Transport::Tls, principal)
+                    .await
+            }
+            // Whoever only looks whether the port is open goes without a word.
+            Err(error @ HandshakeError::Io(_)) => {
+                tracing::debug!(%peer, %listener, %error, "connection ended");
+                false
+            }
+            Err(error) => {
+                tracing::warn!(%peer, %listener, %error, "connection closed");
+                true
+            }
+        }
+    }
+
+    async fn serve(
+        self,
+        stream: Box<dyn Stream>,
+        services: Rc<Services>,
+        transport: Transport,
+        principal: Principal,
+    ) -> bool {
+        let info = Rc::new(ConnectionInfo {
+            peer: self.peer,
+            listener: self.listener,
+            listener_kind: self.listener_kind,
+            transport,
+            principal,
+        });
+        let end = connection::serve(stream, Rc::clone(&info), services).await;
+        end.is_err_and(|error| {
+            log_end(&info, &error);
+            is_broken(&error)
+        })
     }
 }
 

@@ -97,8 +97,19 @@ pub struct ConnectionInfo {
     pub listener: Str,
     /// What that listener serves.
     pub listener_kind: ListenerKind,
-    /// Who the peer has proved to be; `User:ANONYMOUS` on a plaintext listener.
+    /// What carries the bytes.
+    pub transport: Transport,
+    /// Who the peer has proved to be; `User:ANONYMOUS` without a client certificate.
     pub principal: Principal,
+}
+
+/// What carries the bytes of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// The socket itself.
+    Plain,
+    /// TLS over it. What was written may wait inside of TLS and has to be flushed.
+    Tls,
 }
 
 /// One request as its handler sees it.

@@ -41,6 +41,14 @@ pub enum ConnectionError {
     /// The other side refused the handshake.
     #[error("the broker refused the connection: {0}")]
     Refused(ErrorCode),
+    /// TLS: one side refuses the other, or the other side speaks something else. Never retriable, as in Kafka's clients.
+    #[error("no TLS with {address}: {reason}")]
+    Tls {
+        /// Which side.
+        address: String,
+        /// Who refused what.
+        reason: String,
+    },
     /// The request cannot be written in the version that both sides speak: it sets a field that the version does not have.
     #[error("{api} version {version} cannot carry this request: {source}")]
     Unwritable {
@@ -64,6 +72,24 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
+    /// TLS's words and what to look at.
+    pub(super) fn of_tls(address: String, refusal: &rustls::Error) -> ConnectionError {
+        let hint = match refusal {
+            rustls::Error::AlertReceived(_) => {
+                "; it refuses the certificate that was shown, or that none was"
+            }
+            rustls::Error::InvalidCertificate(_) => {
+                "; is its authority in the trust store, and its name in the certificate?"
+            }
+            rustls::Error::InvalidMessage(_) => "; does that port speak plain text?",
+            _ => "",
+        };
+        ConnectionError::Tls {
+            address,
+            reason: format!("{refusal}{hint}"),
+        }
+    }
+
     /// Whether another attempt, on a new connection or to another broker, may succeed.
     pub fn is_retriable(&self) -> bool {
         match self {
@@ -72,6 +98,7 @@ impl ConnectionError {
             | ConnectionError::TimedOut { .. } => true,
             ConnectionError::Unsupported { .. }
             | ConnectionError::Refused(_)
+            | ConnectionError::Tls { .. }
             | ConnectionError::Unwritable { .. }
             | ConnectionError::Unreadable { .. } => false,
         }

@@ -13,6 +13,7 @@ pub use error::ConnectionError;
 pub use versions::Versions;
 
 use crate::net::{NetRef, Stream, timeout};
+use crate::tls::{self, Tls};
 use bytes::Bytes;
 use ottla_protocol::messages::api_versions_request::ApiVersionsRequest;
 use ottla_protocol::messages::api_versions_response::ApiVersionsResponse;
@@ -20,6 +21,7 @@ use ottla_protocol::{ApiKey, ErrorCode, Request, Str, frame};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
@@ -37,6 +39,8 @@ pub struct ConnectionOptions {
     pub response_bytes_max: usize,
     /// Whether to ask for the other side's versions first. Without, only [`Connection::call_at`] works.
     pub negotiate: bool,
+    /// TLS over what is connected; `None` for plain text.
+    pub tls: Option<Tls>,
 }
 
 impl Default for ConnectionOptions {
@@ -46,6 +50,7 @@ impl Default for ConnectionOptions {
             request_timeout: Duration::from_secs(30),
             response_bytes_max: 256 * 1024 * 1024,
             negotiate: true,
+            tls: None,
         }
     }
 }
@@ -86,7 +91,8 @@ impl Drop for CloseOnDrop {
 }
 
 impl Connection {
-    /// Connects to `host:port` and negotiates versions, all within the request timeout.
+    /// Connects to `host:port`, with TLS if the options say so, and negotiates versions; connecting and TLS together, and the
+    /// negotiation, within the request timeout each.
     pub async fn connect(
         net: &NetRef,
         host: &str,
@@ -97,7 +103,17 @@ impl Connection {
             address: format!("{host}:{port}"),
             reason,
         };
-        let connected = timeout(net, options.request_timeout, net.connect(host, port)).await;
+        let connect = async {
+            let stream = net.connect(host, port).await?;
+            match &options.tls {
+                None => Ok(stream),
+                Some(tls) => tls
+                    .connect(net.now(), host, stream)
+                    .await
+                    .map_err(in_handshake),
+            }
+        };
+        let connected = timeout(net, options.request_timeout, connect).await;
         let stream = connected
             .map_err(|_| {
                 unreachable(format!(
@@ -105,7 +121,10 @@ impl Connection {
                     options.request_timeout.as_millis()
                 ))
             })?
-            .map_err(|error| unreachable(error.to_string()))?;
+            .map_err(|error| match tls::refusal(&error) {
+                Some(refusal) => ConnectionError::of_tls(format!("{host}:{port}"), refusal),
+                None => unreachable(error.to_string()),
+            })?;
         Connection::open(net, stream, options).await
     }
 
@@ -328,6 +347,16 @@ fn read_versions(version: i16, bytes: Bytes) -> Result<ApiVersionsResponse, Conn
     }
 }
 
+/// A peer that speaks plain text closes when it reads the handshake; it may also have died, so nothing is settled by it.
+fn in_handshake(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        let text =
+            "it closed the connection in the TLS handshake; does that port speak plain text?";
+        return io::Error::new(error.kind(), text);
+    }
+    error
+}
+
 fn accepted(response: &ApiVersionsResponse) -> Result<Versions, ConnectionError> {
     match response.error_code {
         ErrorCode::NONE => Ok(Versions::of(response)),
@@ -365,6 +394,17 @@ impl Link {
         })
     }
 
+    /// An alert after the handshake is how TLSv1.3 refuses a client.
+    fn broken(&self, error: &io::Error) {
+        match tls::refusal(error) {
+            Some(refusal) => self.close(ConnectionError::of_tls(
+                "the other side".to_owned(),
+                refusal,
+            )),
+            None => self.lost(error),
+        }
+    }
+
     fn lost(&self, reason: impl std::fmt::Display) {
         self.close(ConnectionError::Closed {
             reason: reason.to_string(),
@@ -387,7 +427,7 @@ async fn read_responses<S: Stream>(link: Rc<Link>, stream: ReadHalf<S>, bytes_ma
                 }
             }
             Ok(None) => return link.lost("the broker closed it"),
-            Err(error) => return link.lost(error),
+            Err(error) => return link.broken(&error),
         }
     }
 }

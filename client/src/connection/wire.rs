@@ -58,8 +58,14 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             .ok()
             .filter(|len| *len <= self.frame_bytes_max);
         let Some(frame_len) = frame_len else {
+            // An alert of TLS, which cannot read our request either, begins with 21 and 3.
+            let hint = if declared >> 16 == 0x1503 {
+                "; that port speaks TLS: security.protocol=SSL is needed"
+            } else {
+                ""
+            };
             let text = format!(
-                "a frame of {declared} bytes; at most {} are accepted",
+                "a frame of {declared} bytes; at most {} are accepted{hint}",
                 self.frame_bytes_max
             );
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));

@@ -235,7 +235,7 @@ pub fn quantity_bytes(quantity: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::bytes;
+    use super::quantity_bytes;
 
     #[test]
     fn quantities() {

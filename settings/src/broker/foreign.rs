@@ -4,6 +4,7 @@
 use crate::check::check;
 use crate::fault::Fault;
 use crate::table::{Scope, Setting, Status, find};
+use crate::tls;
 use crate::value::Value;
 
 /// Why an unknown key must not be ignored, if it must not.
@@ -28,8 +29,24 @@ pub(super) fn is_listener_override(name: &str) -> bool {
     listener_key(name).is_some()
 }
 
+/// The served TLS key in `listener.name.<listener>.<key>`, with the listener's name in upper case. Kafka looks for
+/// listeners in lower case only.
+pub(super) fn tls_override(name: &str) -> Option<(String, &'static Setting)> {
+    let (listener, key) = name.strip_prefix(LISTENER_PREFIX)?.split_once('.')?;
+    let setting = find(Scope::Broker, key).filter(|setting| tls::is_served(setting))?;
+    let is_lower = listener == listener.to_lowercase();
+    is_lower.then(|| (listener.to_uppercase(), setting))
+}
+
+/// The key of a listener's own value.
+pub(super) fn override_name(listener: &str, key: &str) -> String {
+    format!("{LISTENER_PREFIX}{}.{key}", listener.to_lowercase())
+}
+
+const LISTENER_PREFIX: &str = "listener.name.";
+
 fn listener_key(name: &str) -> Option<&'static Setting> {
-    let (_, rest) = name.strip_prefix("listener.name.")?.split_once('.')?;
+    let (_, rest) = name.strip_prefix(LISTENER_PREFIX)?.split_once('.')?;
     find(Scope::Broker, rest).or_else(|| find(Scope::Broker, rest.split_once('.')?.1))
 }
 

@@ -6,6 +6,7 @@ use crate::bounds;
 use crate::key;
 use crate::layers::Layers;
 use crate::listeners::{Listener, SecurityProtocol, protocol_map};
+use crate::tls::ClientAuth;
 
 use super::BrokerConfig;
 
@@ -13,6 +14,7 @@ use super::BrokerConfig;
 pub(super) fn broken(config: &BrokerConfig) -> Vec<(&'static str, String)> {
     let mut rules = Rules(Vec::new());
     rules.protocols(config);
+    rules.tls(config);
     rules.quorum(config);
     rules.network(config);
     rules.cordoned(config);
@@ -59,6 +61,12 @@ impl Rules {
             .iter()
             .chain(advertised)
             .map(|listener| &listener.name);
+        let names_security = config
+            .listeners
+            .iter()
+            .map(|listener| &listener.name)
+            .chain(&config.controller_listeners)
+            .any(|name| matches!(name.as_str(), "SSL" | "SASL_PLAINTEXT" | "SASL_SSL"));
         let inter_broker = config
             .settings
             .file
@@ -68,13 +76,15 @@ impl Rules {
             .chain(inter_broker.then_some(&config.inter_broker_listener))
             .collect();
         for name in names {
-            // Kafka takes PLAINTEXT for controller listeners while nobody says anything about security.
-            let plain_by_default = !is_given && config.controller_listeners.contains(name);
+            // Kafka takes PLAINTEXT for controller listeners while nobody says anything about security, be it by a name.
+            let plain_by_default =
+                !(is_given || names_security) && config.controller_listeners.contains(name);
             match map.get(name) {
-                Some(SecurityProtocol::Plaintext) => {}
+                Some(SecurityProtocol::Plaintext | SecurityProtocol::Ssl) => {}
                 Some(protocol) => self.check(MAP, false, || {
                     format!(
-                        "listener {name} asks for {protocol:?}: only PLAINTEXT is served so far"
+                        "listener {name} asks for {}: only PLAINTEXT and SSL are served so far",
+                        protocol.name()
                     )
                 }),
                 None => self.check(MAP, plain_by_default, || {
@@ -82,6 +92,38 @@ impl Rules {
                 }),
             }
         }
+    }
+
+    /// Who speaks TLS must have what it takes: a listener its own certificate, and whom to trust if it asks for theirs; a
+    /// broker that connects to controllers, whom to trust. Kafka falls back on the JVM's authorities; there are none here.
+    fn tls(&mut self, config: &BrokerConfig) {
+        const KEY_STORE: &str = "ssl.keystore.location";
+        const TRUST_STORE: &str = "ssl.truststore.location";
+        for listener in &config.listeners {
+            let Some(tls) = config.tls.get(&listener.name) else {
+                continue;
+            };
+            let name = &listener.name;
+            self.check(KEY_STORE, tls.key_store.is_some(), || {
+                format!("it or ssl.keystore.certificate.chain and ssl.keystore.key must be set, since {name} speaks SSL")
+            });
+            let knows_clients = tls.client_auth == ClientAuth::None || tls.trust_store.is_some();
+            self.check(TRUST_STORE, knows_clients, || {
+                format!("it or ssl.truststore.certificates must be set, since {name} asks clients for certificates")
+            });
+        }
+        let link = config.controller_listeners.first();
+        let link = link.filter(|_| !config.roles.controller);
+        if let Some((name, tls)) = link.and_then(|name| config.tls.get_key_value(name)) {
+            self.check(TRUST_STORE, tls.trust_store.is_some(), || {
+                format!("it or ssl.truststore.certificates must be set, since controllers are reached by {name}, which speaks SSL")
+            });
+        }
+        let inter_broker = config.settings.get(key::SECURITY_INTER_BROKER_PROTOCOL);
+        let is_served = matches!(inter_broker.as_str(), "PLAINTEXT" | "SSL");
+        self.check("security.inter.broker.protocol", is_served, || {
+            format!("{inter_broker} is not served, only PLAINTEXT and SSL")
+        });
     }
 
     fn quorum(&mut self, config: &BrokerConfig) {

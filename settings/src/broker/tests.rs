@@ -4,6 +4,7 @@
 use expect_test::{Expect, expect};
 
 use super::*;
+use crate::tls::{ClientAuth, KeyStore, TrustStore};
 
 const COMBINED: &str = "\
 process.roles=broker,controller
@@ -120,9 +121,8 @@ fn what_would_be_dangerous_to_ignore_is_refused() {
             line 8: authorizer.class.name is refused: authorization is not served so far; everybody could do everything
             line 14: config.providers is refused: config providers are not served; values would be taken as they are written
             line 11: listener.name.plaintext.scram-sha-256.sasl.jaas.config is refused: SASL is not served so far; a listener would be open that was meant to ask who connects
-            line 10: listener.name.plaintext.ssl.client.auth is refused: only PLAINTEXT is served so far; a listener would be open that was meant to be encrypted
             line 7: sasl.jaas.config is refused: SASL is not served so far; a listener would be open that was meant to ask who connects
-            line 6: ssl.keystore.password is refused: only PLAINTEXT is served so far; a listener would be open that was meant to be encrypted
+            line 6: ssl.keystore.password is refused: only PEM stores are served, which have no password; convert the store by `openssl pkcs12 -in store.p12 -nodes -out store.pem`
             line 9: super.users is refused: authorization is not served so far; everybody could do everything
             line 13: transaction.two.phase.commit.enable is refused: transactions are not served so far; prepared ones would not be held"#]],
     );
@@ -134,16 +134,89 @@ fn what_would_be_dangerous_to_ignore_is_refused() {
 }
 
 #[test]
-fn listeners_speak_plaintext_only() {
+fn listeners_speak_plaintext_or_tls() {
     check(
-        "listener.security.protocol.map=PLAINTEXT:SSL,CONTROLLER:PLAINTEXT,UNUSED:SASL_SSL",
-        expect![[
-            r#"line 6: listener.security.protocol.map: listener PLAINTEXT asks for Ssl: only PLAINTEXT is served so far"#
-        ]],
+        "listener.security.protocol.map=PLAINTEXT:SASL_SSL,CONTROLLER:PLAINTEXT,UNUSED:SASL_SSL",
+        expect![
+            "line 6: listener.security.protocol.map: listener PLAINTEXT asks for SASL_SSL: only PLAINTEXT and SSL are served so far"
+        ],
     );
     check(
         "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,UNUSED:SASL_SSL",
         expect![[""]],
+    );
+}
+
+const TLS: &str = "listener.security.protocol.map=PLAINTEXT:SSL,CONTROLLER:SSL\nssl.keystore.type=PEM\nssl.truststore.type=PEM\n";
+
+#[test]
+fn tls_is_read_per_listener() {
+    let config = read(&format!(
+        "{COMBINED}{TLS}ssl.keystore.location=/k\nlistener.name.controller.ssl.keystore.location=/c\n\
+         listener.name.controller.ssl.client.auth=required\nlistener.name.controller.ssl.truststore.location=/t"
+    ))
+    .unwrap();
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let (clients, controllers) = (&config.tls["PLAINTEXT"], &config.tls["CONTROLLER"]);
+    let file = |path: &str| Some(KeyStore::File(path.to_owned()));
+    assert_eq!(
+        (&clients.key_store, clients.client_auth),
+        (&file("/k"), ClientAuth::None)
+    );
+    assert_eq!(
+        (&controllers.key_store, controllers.client_auth),
+        (&file("/c"), ClientAuth::Required)
+    );
+    assert_eq!(
+        (&clients.trust_store, &controllers.trust_store),
+        (&None, &Some(TrustStore::File("/t".to_owned())))
+    );
+    assert_eq!(config.protocols["CONTROLLER"], SecurityProtocol::Ssl);
+}
+
+#[test]
+fn tls_that_lacks_something_does_not_start() {
+    check(
+        TLS,
+        expect![[r#"
+        ssl.keystore.location: it or ssl.keystore.certificate.chain and ssl.keystore.key must be set, since PLAINTEXT speaks SSL
+        ssl.keystore.location: it or ssl.keystore.certificate.chain and ssl.keystore.key must be set, since CONTROLLER speaks SSL"#]],
+    );
+    check(
+        &format!("{TLS}ssl.keystore.location=/k\nssl.client.auth=required"),
+        expect![[r#"
+            ssl.truststore.location: it or ssl.truststore.certificates must be set, since PLAINTEXT asks clients for certificates
+            ssl.truststore.location: it or ssl.truststore.certificates must be set, since CONTROLLER asks clients for certificates"#]],
+    );
+    check(
+        &format!(
+            "{TLS}ssl.keystore.location=/k\nlistener.name.plaintext.ssl.keystore.type=JKS\nlistener.name.plaintext.ssl.client.auth=maybe"
+        ),
+        expect!["line 11: ssl.client.auth=maybe: must be one of required, requested, none"],
+    );
+    check(
+        &format!(
+            "{TLS}ssl.keystore.location=/k\nlistener.name.plaintext.ssl.keystore.type=JKS\nssl.enabled.protocols=TLSv1.1\nsecurity.inter.broker.protocol=SASL_SSL\ninter.broker.listener.name=PLAINTEXT"
+        ),
+        expect![[r#"
+            line 13: inter.broker.listener.name: only one of it and security.inter.broker.protocol may be set
+            line 11: ssl.enabled.protocols: TLSv1.1 is not served, only TLSv1.2 and TLSv1.3
+            line 10: ssl.keystore.type: only PEM is served, not JKS. Convert the store by `openssl pkcs12 -in store.p12 -nodes -out store.pem` (JKS becomes PKCS12 by `keytool -importkeystore -srckeystore store.jks -destkeystore store.p12 -deststoretype pkcs12`) and set ssl.keystore.type=PEM
+            line 12: security.inter.broker.protocol: SASL_SSL is not served, only PLAINTEXT and SSL"#]],
+    );
+    let broker = "process.roles=broker\nnode.id=2\ncontroller.quorum.bootstrap.servers=h:1\nlisteners=PLAINTEXT://:9092\n\
+                  controller.listener.names=CONTROLLER\nlistener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:SSL";
+    expect!["ssl.truststore.location: it or ssl.truststore.certificates must be set, since controllers are reached by CONTROLLER, which speaks SSL"].assert_eq(&read(broker).unwrap_err().to_string());
+}
+
+#[test]
+fn tls_that_nobody_speaks_is_warned_of() {
+    check(
+        "ssl.keystore.location=/k\nssl.client.auth=none\nlistener.name.plaintext.ssl.client.auth=required\nlistener.name.other.ssl.keystore.type=PEM",
+        expect![[r#"
+            warning: listener.name.other.ssl.keystore.type has no effect
+            warning: listener.name.plaintext.ssl.client.auth has no effect
+            warning: ssl.keystore.location has no effect"#]],
     );
 }
 

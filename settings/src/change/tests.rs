@@ -164,9 +164,9 @@ fn brokers() {
         Target::Broker,
         &[],
         &["ssl.keystore.location=/etc/k"],
-        expect![[
-            r#"ssl.keystore.location is refused: only PLAINTEXT is served so far; a listener would be open that was meant to be encrypted"#
-        ]],
+        expect![
+            "ssl.keystore.location cannot be changed while the broker runs, since TLS is settled when a broker starts (only the stores' files are read again when they change); set it in server.properties or in the manifest, and restart"
+        ],
     );
 }
 

@@ -1,7 +1,16 @@
 //! Why a key is refused, or not served in full. Each says what would happen if it were ignored.
 
-pub(super) const TLS: &str =
-    "only PLAINTEXT is served so far; a listener would be open that was meant to be encrypted";
+pub(super) const STORE_PASSWORD: &str = "only PEM stores are served, which have no password; convert the store by `openssl pkcs12 -in store.p12 -nodes -out store.pem`";
+pub(super) const KEY_PASSWORD: &str =
+    "encrypted keys are not served; decrypt it by `openssl pkcs8 -in key.pem -out plain.pem`";
+pub(super) const CIPHERS: &str =
+    "cipher suites are not chosen here; suites would be offered that were meant to be off";
+pub(super) const VERSIONS: &str = "TLS versions are named in ssl.enabled.protocols alone";
+pub(super) const MAPPING: &str =
+    "only DEFAULT is served; principals would have other names than the rules give them";
+pub(super) const STORES: &str =
+    "TLS is settled when a broker starts (only the stores' files are read again when they change)";
+pub(super) const SASL_LISTENERS: &str = "listeners that speak SASL are not served so far";
 pub(super) const SASL: &str =
     "SASL is not served so far; a listener would be open that was meant to ask who connects";
 pub(super) const AUTHORIZER: &str =

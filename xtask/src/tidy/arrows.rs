@@ -9,7 +9,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ottla-protocol", &[]),
     ("ottla-settings", &[]),
     ("ottla-operator-api", &[]),
-    ("ottla-client", &["ottla-protocol"]),
+    // Settings for one reason: a connection's TLS is read by Kafka's keys, the same on every side.
+    ("ottla-client", &["ottla-protocol", "ottla-settings"]),
     ("ottla-broker-storage", &["ottla-protocol"]),
     ("ottla-broker-raft", &["ottla-protocol"]),
     ("ottla-broker-group", &["ottla-protocol"]),

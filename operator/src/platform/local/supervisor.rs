@@ -177,12 +177,12 @@ impl Supervisor {
         Ok(Supervisor {
             declared: read_json(&folder.declared())?,
             program: program(),
-            net,
             memory,
             brokers: BTreeMap::new(),
             lives: 0,
             observed,
             errands: Errands::new(net.clone(), tell),
+            net,
             look_at: tokio::time::Instant::now(),
             leaving: None,
             waiting_for_end: Vec::new(),
