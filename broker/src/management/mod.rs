@@ -32,14 +32,14 @@ pub type Questions = mpsc::UnboundedReceiver<Question>;
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// The address cannot be bound.
-    #[error("cannot listen on {host}:{port} for metrics and probes: {source}{}", hint(.source))]
+    #[error("cannot listen on {host}:{port} for metrics and probes: {reason}{}", hint(.reason))]
     Bind {
         /// Host.
         host: String,
         /// Port.
         port: u16,
-        /// Why.
-        source: io::Error,
+        /// Why; told in the text, so not as a source that would be told again.
+        reason: io::Error,
     },
     /// There is no thread for it.
     #[error("cannot start the thread of ottla.metrics.listener: {0}")]
@@ -74,10 +74,10 @@ fn open_within(
     limits: Limits,
     process: Process,
 ) -> Result<(SocketAddr, Questions), ListenError> {
-    let bind = |source| ListenError::Bind {
+    let bind = |reason| ListenError::Bind {
         host: address.host.clone(),
         port: address.port,
-        source,
+        reason,
     };
     let socket = std::net::TcpListener::bind((address.host.as_str(), address.port))
         .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))

@@ -55,7 +55,12 @@ here (about 1.2 KB of text), each topic with traffic 15, each committed offset 4
 per broker; `ottla_metrics_partitions_left_out` says how many have none, and sums and lags count all of them.
 
 No number is told twice by a cluster: a partition is told by its leader (sizes by every replica), a group by its coordinator, the
-cluster as a whole by the active controller.
+cluster as a whole by the active controller. A group's lag is told for partitions that its coordinator's broker leads; for all of them ask
+Prometheus, with the label of the cluster where it watches several:
+
+```text
+ottla_partition_high_watermark - on(topic, partition) group_right() ottla_group_committed_offset
+```
 
 ## Names
 
