@@ -77,19 +77,18 @@ async fn lead(options: Options) -> anyhow::Result<()> {
         Leadership::new(client.clone(), &options.lease_namespace, options.identity);
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
-        () = leadership.acquire() => {}
+        biased;
         _ = terminate.recv() => return Ok(()),
+        () = leadership.acquire() => {}
     }
     figures.is_leader.set(true);
     tokio::select! {
-        () = operator::run(client, options.settings, figures) => {}
+        biased;
+        _ = terminate.recv() => {}
         () = leadership.keep() => anyhow::bail!("this operator does not lead any more"),
-        _ = terminate.recv() => leadership_ends(&leadership).await,
+        () = operator::run(client, options.settings, figures) => {}
     }
-    Ok(())
-}
-
-async fn leadership_ends(leadership: &Leadership) {
-    tracing::info!("is told to end");
+    tracing::info!("ends");
     leadership.release().await;
+    Ok(())
 }

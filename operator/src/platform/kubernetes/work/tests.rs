@@ -13,7 +13,7 @@ struct Server {
     cache: Cache,
     version: u64,
     replicas: i32,
-    retention: i32,
+    partitions: i32,
     size: &'static str,
 }
 
@@ -23,7 +23,7 @@ impl Server {
             cache: Cache::default(),
             version: 0,
             replicas: 1,
-            retention: 1,
+            partitions: 1,
             size: "1Gi",
         }
     }
@@ -36,7 +36,7 @@ impl Server {
                 "replicas": self.replicas,
                 "storage": {"type": "persistent-claim", "size": self.size},
                 "listeners": [{"name": "plain", "port": 9092, "type": "internal"}],
-                "config": {"log.flush.offset.checkpoint.interval.ms": self.retention},
+                "config": {"num.partitions": self.partitions},
             },
         }))
         .unwrap()
@@ -188,7 +188,7 @@ fn from_nothing_to_nothing_to_do() {
 fn a_restart_is_a_template_and_the_end_of_a_pod() {
     let mut server = Server::new();
     server.settle("a");
-    server.retention = 2;
+    server.partitions = 2;
     server.round(
         "b",
         expect![[r#"
