@@ -46,7 +46,7 @@ pub struct Settings {
 }
 
 enum Event {
-    Seen(Kind, watcher::Event<DynamicObject>),
+    Seen(Kind, Box<watcher::Event<DynamicObject>>),
     Written {
         names: Names,
         wanted: Box<Wanted>,
@@ -125,7 +125,7 @@ async fn watch(
     while let Some(event) = stream.next().await {
         match event {
             Ok(event) => {
-                if events.send(Event::Seen(kind, event)).is_err() {
+                if events.send(Event::Seen(kind, Box::new(event))).is_err() {
                     return;
                 }
             }
@@ -172,7 +172,7 @@ impl Operator {
     fn apply(&mut self, event: Event) {
         match event {
             Event::Seen(kind, event) => {
-                let about = self.cache.take(kind, event);
+                let about = self.cache.take(kind, *event);
                 self.touched.extend(about);
             }
             Event::Written {
