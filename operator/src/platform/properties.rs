@@ -27,9 +27,10 @@ pub fn server_properties(broker: &Broker, place: &Place<'_>) -> Option<String> {
         let name = listener.name.to_uppercase();
         let address = listener.address.as_ref()?;
         listeners.push(format!("{name}://{}", (place.bind)(address)));
+        // The controller's too: where it is bound may be no place to reach it.
+        advertised.push(format!("{name}://{address}"));
         if listener.name != CONTROLLER {
             protocols.push(format!("{name}:PLAINTEXT"));
-            advertised.push(format!("{name}://{address}"));
         }
     }
     let first = broker.listeners.first()?.name.to_uppercase();
@@ -153,7 +154,7 @@ mod tests {
             process.roles=broker,controller
             log.dirs=/d/broker/data
             listeners=PLAIN://127.0.0.1:9092,CONTROLLER://127.0.0.1:19092
-            advertised.listeners=PLAIN://127.0.0.1:9092
+            advertised.listeners=PLAIN://127.0.0.1:9092,CONTROLLER://127.0.0.1:19092
             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAIN:PLAINTEXT
             inter.broker.listener.name=PLAIN
             controller.listener.names=CONTROLLER
