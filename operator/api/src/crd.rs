@@ -13,6 +13,14 @@ pub const VERSION: &str = "v1alpha1";
 /// Every CRD, in the order of the kinds' names, as an API server would store it: without nulls and
 /// false defaults, which a server drops and GitOps tools then report as drift.
 pub fn crds() -> Vec<Value> {
+    let mut crds = whole();
+    crds.iter_mut().for_each(drop_paths_of_metadata);
+    crds
+}
+
+/// The same, with the places in `metadata` of which rules speak: ours to know, a server takes only
+/// paths that the schema describes.
+fn whole() -> Vec<Value> {
     [KafkaCluster::crd(), KafkaTopic::crd()]
         .iter()
         .map(|crd| {
@@ -27,7 +35,7 @@ pub fn crds() -> Vec<Value> {
 
 /// The schema of one kind; None for a kind that is none of Ottla's.
 pub fn schema(kind: &str) -> Option<Value> {
-    let crd = crds()
+    let crd = whole()
         .into_iter()
         .find(|crd| crd["spec"]["names"]["kind"] == kind)?;
     crd.pointer("/spec/versions/0/schema/openAPIV3Schema")
@@ -40,6 +48,18 @@ fn default_status(crd: &mut Value) {
     let status = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/status");
     if let Some(Value::Object(status)) = status {
         status.insert("default".into(), json!({ "observedGeneration": -1 }));
+    }
+}
+
+fn drop_paths_of_metadata(crd: &mut Value) {
+    let rules = "/spec/versions/0/schema/openAPIV3Schema/x-kubernetes-validations";
+    let rules = crd.pointer_mut(rules).and_then(Value::as_array_mut);
+    for rule in rules.into_iter().flatten().filter_map(Value::as_object_mut) {
+        let is_of_metadata =
+            |path: &Value| path.as_str().is_some_and(|p| p.starts_with(".metadata"));
+        if rule.get("fieldPath").is_some_and(is_of_metadata) {
+            rule.remove("fieldPath");
+        }
     }
 }
 

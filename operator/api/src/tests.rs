@@ -130,10 +130,7 @@ fn topics_keep_what_they_are() {
             .to_string()
     };
     let fewer = change(&|t| t["spec"]["partitions"] = json!(6));
-    assert!(
-        fewer.contains("partitions cannot decrease (12 to 6)"),
-        "{fewer}"
-    );
+    assert!(fewer.contains("partitions cannot decrease"), "{fewer}");
     assert!(change(&|t| t["spec"]["topicName"] = json!("other")).contains("cannot be renamed"));
     assert!(change(&|t| t["spec"]["clusterRef"]["name"] = json!("d")).contains("another cluster"));
     let named = |name: &str| {

@@ -271,7 +271,7 @@ fn changes_that_cannot_be() {
         lines.join("\n")
     };
     assert_eq!(told("replicas: 3", "replicas: 4"), "");
-    expect!["demo.yaml:19:3: spec.partitions: partitions cannot decrease (6 to 5): set it back to 6 or more"].assert_eq(&told("partitions: 6", "partitions: 5"));
+    expect!["demo.yaml:19:3: spec.partitions: partitions cannot decrease: set the number back to what it was, or more"].assert_eq(&told("partitions: 6", "partitions: 5"));
     expect!["demo.yaml:7:37: spec.storage.size: storage cannot shrink (1Gi to 900Mi): set the size back to 1Gi or more"].assert_eq(&told("size: 1Gi", "size: 900Mi"));
     expect!["demo.yaml:17:1: spec: topicName cannot be changed: a topic cannot be renamed"]
         .assert_eq(&told("partitions: 6", "partitions: 6\n  topicName: other"));
