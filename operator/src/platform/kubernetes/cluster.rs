@@ -45,6 +45,8 @@ pub struct Cluster {
     pub errands: Errands,
     /// Targets of writes under way.
     writing: BTreeSet<String>,
+    /// What was last written to each target.
+    last: BTreeMap<String, Write>,
     /// How often in a row each target failed, and when it may be tried again.
     failures: BTreeMap<String, (u32, FailureSeen)>,
     serving: Vec<Address>,
@@ -72,6 +74,7 @@ impl Cluster {
             memory: None,
             errands,
             writing: BTreeSet::new(),
+            last: BTreeMap::new(),
             failures: BTreeMap::new(),
             serving: Vec::new(),
             look_at_ms: 0,
@@ -277,13 +280,19 @@ impl Cluster {
             .min()
     }
 
-    /// A write ended.
-    pub fn written(&mut self, wanted: &Wanted) {
+    /// A write ended. The same once more would mean that the server keeps it in another way, or that
+    /// somebody else writes against us: that waits longer and longer, so that nobody is kept busy.
+    pub fn written(&mut self, wanted: &Wanted, now_ms: i64) {
         let target = wanted.write.target();
         self.writing.remove(&target);
-        self.failures.remove(&target);
         if let Some(step) = &wanted.step {
             self.failures.remove(step);
+        }
+        let before = self.last.insert(target.clone(), wanted.write.clone());
+        if before.as_ref() == Some(&wanted.write) {
+            self.failed(target, "written again and again", now_ms);
+        } else {
+            self.failures.remove(&target);
         }
     }
 

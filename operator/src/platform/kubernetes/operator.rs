@@ -36,6 +36,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// The same when Kafka said nothing.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
+/// Pause before the status of a topic without a cluster is written again.
+const ORPHAN_PAUSE_MS: i64 = 10_000;
+
 /// What the operator was told when it was started.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -201,7 +204,7 @@ impl Operator {
                     self.cache.put(kind, object);
                 }
                 if let Some(cluster) = self.clusters.get_mut(&names) {
-                    cluster.written(wanted);
+                    cluster.written(wanted, now_ms);
                 }
             }
             Err(error) => {
@@ -214,11 +217,13 @@ impl Operator {
                     "cannot be written"
                 );
                 self.figures.failures.set(self.figures.failures.get() + 1);
-                if let Some(cluster) = self.clusters.get_mut(&names) {
-                    cluster.write_failed(wanted, &message, now_ms);
+                let word = Word::failed(&target, &message);
+                self.teller.tell(&self.cache, &names, word);
+                match self.clusters.get_mut(&names) {
+                    Some(cluster) => cluster.write_failed(wanted, &message, now_ms),
+                    // The status of a topic without a cluster: nobody else counts its failures.
+                    None => return self.alarm(&names, now_ms + ORPHAN_PAUSE_MS),
                 }
-                self.teller
-                    .tell(&self.cache, &names, Word::failed(&target, &message));
             }
         }
         self.touched.insert(names);
