@@ -2,6 +2,7 @@
 //! Invariant: a failing command is an error that names the whole command line. Not here: deciding
 //! whether a tool is there (peers/), or what to run (the verbs).
 
+use std::env;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -20,7 +21,19 @@ pub fn command<S: AsRef<OsStr>>(
 ) -> Command {
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null());
+    // Cargo tells a program that it runs about that program's package. Build scripts take another
+    // package there for a change, and all that needs them would be built again.
+    for (name, _) in env::vars_os() {
+        if is_of_a_package(&name) {
+            command.env_remove(name);
+        }
+    }
     command
+}
+
+fn is_of_a_package(variable: &OsStr) -> bool {
+    let name = variable.to_string_lossy();
+    name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
 }
 
 /// Runs to the end with inherited output. Errors: not startable, or an exit code other than 0.

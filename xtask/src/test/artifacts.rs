@@ -1,7 +1,6 @@
 //! Building: all test programs by one cargo call, and the `ottla` command as its users build it.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -83,7 +82,6 @@ fn suite(line: Line, metadata: &Metadata) -> Option<Suite> {
 /// Builds the `ottla` command in release: what README's first command builds, and so what the
 /// scenarios start.
 pub fn build_ottla() -> Result<()> {
-    let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--release", "--package", "ottla-cli"]);
+    let mut cargo = process::command("cargo", ["build", "--release", "--package", "ottla-cli"]);
     process::run_quiet(&mut cargo).map(|_| ())
 }
