@@ -27,6 +27,7 @@ pub use observed::{
 };
 pub use output::{
     Action, Broker, BrokerListener, CONTROLLER, Plan, PlannedTopic, Step, StepState, Volume,
+    fingerprint,
 };
 pub use rehearsal::rehearse;
 pub use status::orphan;

@@ -259,8 +259,8 @@ impl Action {
     }
 }
 
-/// FNV-1a of what is declared, in sixteen hexadecimal digits. Where things are reached is left
-/// out: it is found, not declared.
+/// The fingerprint of what is declared. Where things are reached is left out: it is found, not
+/// declared.
 pub fn hash(brokers: &[Broker], topics: &[PlannedTopic]) -> String {
     let mut declared = brokers.to_vec();
     for broker in &mut declared {
@@ -269,7 +269,11 @@ pub fn hash(brokers: &[Broker], topics: &[PlannedTopic]) -> String {
             listener.address = None;
         }
     }
-    let text = serde_json::to_string(&(declared, topics)).expect("plain data is JSON");
+    fingerprint(&serde_json::to_string(&(declared, topics)).expect("plain data is JSON"))
+}
+
+/// FNV-1a in sixteen hexadecimal digits: tells texts apart, guards against nobody.
+pub fn fingerprint(text: &str) -> String {
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });

@@ -347,12 +347,8 @@ fn statuses(cache: &Cache, names: &Names, plan: &Plan) -> Vec<Wanted> {
         .into_iter()
         .chain(topics)
         .filter_map(|(kind, name, status)| {
-            let status = status.ok()?;
             let there = cache.get(kind, &names.namespace, &name)?;
-            (there["status"] != status).then_some(Wanted {
-                step: None,
-                write: Write::Status { kind, name, status },
-            })
+            status_of(there, kind, name, status.ok()?)
         })
         .collect()
 }
@@ -363,16 +359,17 @@ pub fn orphans(cache: &Cache, names: &Names, now_ms: i64) -> Vec<Wanted> {
     let topics = topics.filter_map(|there| {
         let topic = read::<KafkaTopic>(there)?;
         let status = serde_json::to_value(orphan(&topic, now_ms)).ok()?;
-        (there["status"] != status).then_some(Wanted {
-            step: None,
-            write: Write::Status {
-                kind: Kind::KafkaTopic,
-                name: topic.metadata.name?,
-                status,
-            },
-        })
+        status_of(there, Kind::KafkaTopic, topic.metadata.name?, status)
     });
     topics.collect()
+}
+
+/// A status, when it differs from what is there.
+fn status_of(there: &Value, kind: Kind, name: String, status: Value) -> Option<Wanted> {
+    (there["status"] != status).then_some(Wanted {
+        step: None,
+        write: Write::Status { kind, name, status },
+    })
 }
 
 fn read<T: serde::de::DeserializeOwned>(object: &Value) -> Option<T> {

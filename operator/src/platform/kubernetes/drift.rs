@@ -4,6 +4,7 @@
 //! rendered when it has every field that was rendered, with the same value. What was rendered once
 //! and is no more would go unnoticed; therefore every part carries a hash of its own rendering.
 
+use ottla_operator_plan::fingerprint;
 use serde_json::{Value, json};
 
 /// On every part: the hash of what was rendered.
@@ -11,11 +12,8 @@ const RENDERED: &str = "ottla.io/rendered";
 
 /// Adds the hash of `part` to its annotations.
 pub fn signed(mut part: Value) -> Value {
-    let text = part.to_string();
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    part["metadata"]["annotations"][RENDERED] = json!(format!("{hash:016x}"));
+    let hash = fingerprint(&part.to_string());
+    part["metadata"]["annotations"][RENDERED] = json!(hash);
     part
 }
 

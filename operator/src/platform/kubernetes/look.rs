@@ -64,11 +64,11 @@ pub fn broker(
     now_ms: i64,
 ) -> BrokerSeen {
     let is_prepared = objects.claim.is_some();
-    let started_as = [objects.pod, objects.stateful_set]
+    let noted = |object: &&Value| annotation(object, STARTED_AS).is_some();
+    let noted = [objects.pod, objects.stateful_set]
         .into_iter()
         .flatten()
-        .find_map(|object| annotation(object, STARTED_AS))
-        .and_then(|text| serde_json::from_str::<Broker>(text).ok());
+        .find(noted);
     BrokerSeen {
         volume: is_prepared,
         addresses: if is_prepared {
@@ -77,7 +77,7 @@ pub fn broker(
             BTreeMap::new()
         },
         process: process(objects, now_ms),
-        started_as,
+        started_as: noted.and_then(started_as),
     }
 }
 
@@ -194,6 +194,11 @@ fn condition<'a>(pod: &'a Value, type_: &str) -> Option<(&'a str, &'a str)> {
         one["status"].as_str()?,
         one["message"].as_str().unwrap_or_default(),
     ))
+}
+
+/// As which broker a pod runs, or a StatefulSet would let one run.
+pub fn started_as(object: &Value) -> Option<Broker> {
+    serde_json::from_str(annotation(object, STARTED_AS)?).ok()
 }
 
 /// An annotation of an object.

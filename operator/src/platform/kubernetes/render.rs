@@ -1,7 +1,7 @@
 //! A plan as objects of Kubernetes. Pure: the same plan gives the same objects, byte for byte.
 //!
 //! Invariant: every pod fits the restricted Pod Security Standard; brokers hold no rights on the
-//! API. Not here: what is there already (`look`), how parts come to be (`actions`).
+//! API. Not here: what is there already (`look`), which of them are missing (`work`).
 
 use ottla_operator_api::KafkaCluster;
 use ottla_operator_plan::{Address, Broker};
@@ -76,6 +76,11 @@ impl<'a> Render<'a> {
         }
     }
 
+    /// A part that belongs to no broker.
+    fn shared(&self, kind: Kind, name: String, body: Value) -> Part {
+        self.part(kind, name, self.names.labels(), json!({}), body)
+    }
+
     fn owner(&self) -> Value {
         json!({
             "apiVersion": Kind::KafkaCluster.api_version(),
@@ -114,8 +119,7 @@ impl<'a> Render<'a> {
             "selector": self.names.selector(),
             "ports": ports,
         }});
-        let labels = self.names.labels();
-        self.part(Kind::Service, self.names.brokers(), labels, json!({}), body)
+        self.shared(Kind::Service, self.names.brokers(), body)
     }
 
     fn bootstrap_service(&self) -> Part {
@@ -124,14 +128,7 @@ impl<'a> Render<'a> {
             "selector": self.names.selector(),
             "ports": self.client_ports(),
         }});
-        let labels = self.names.labels();
-        self.part(
-            Kind::Service,
-            self.names.bootstrap(),
-            labels,
-            json!({}),
-            body,
-        )
+        self.shared(Kind::Service, self.names.bootstrap(), body)
     }
 
     /// One broker may be away. `minAvailable`, because `maxUnavailable` does not count a
@@ -141,14 +138,7 @@ impl<'a> Render<'a> {
             "minAvailable": brokers.saturating_sub(1),
             "selector": { "matchLabels": self.names.selector() },
         }});
-        let labels = self.names.labels();
-        self.part(
-            Kind::PodDisruptionBudget,
-            self.names.all(),
-            labels,
-            json!({}),
-            body,
-        )
+        self.shared(Kind::PodDisruptionBudget, self.names.all(), body)
     }
 
     /// Clients reach the listeners; the quorum is for the brokers alone.
@@ -171,14 +161,7 @@ impl<'a> Render<'a> {
                 },
             ],
         }});
-        let labels = self.names.labels();
-        self.part(
-            Kind::NetworkPolicy,
-            self.names.all(),
-            labels,
-            json!({}),
-            body,
-        )
+        self.shared(Kind::NetworkPolicy, self.names.all(), body)
     }
 
     /// A broker's volume. `cluster_id` goes with it, so that it can be used in a later life of the
@@ -339,14 +322,7 @@ impl<'a> Render<'a> {
     /// What must outlive an operator, as a ConfigMap.
     pub fn memory(&self, text: &str) -> Part {
         let body = json!({ "data": { "memory.json": text } });
-        let labels = self.names.labels();
-        self.part(
-            Kind::ConfigMap,
-            self.names.memory(),
-            labels,
-            json!({}),
-            body,
-        )
+        self.shared(Kind::ConfigMap, self.names.memory(), body)
     }
 }
 

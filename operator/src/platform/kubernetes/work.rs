@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::cache::Cache;
 use super::drift::covers;
-use super::look::{Objects, annotation};
+use super::look::{Objects, annotation, started_as};
 use super::names::{RETIRED, STARTED_AS};
 use super::part::{Kind, Part};
 use super::render::Render;
@@ -96,8 +96,9 @@ impl Work<'_> {
         for broker in &plan.brokers {
             self.grow(broker);
         }
-        for (id, objects) in self.objects.clone() {
-            self.restore(id, objects);
+        let objects: Vec<_> = self.objects.values().copied().collect();
+        for objects in objects {
+            self.restore(objects);
         }
     }
 
@@ -161,23 +162,27 @@ impl Work<'_> {
     }
 
     /// A StatefulSet that somebody else changed goes back to what was started; its pod stays.
-    fn restore(&mut self, id: i32, objects: Objects<'_>) {
-        let Some(there) = objects.stateful_set else {
-            return;
-        };
-        let Some(started) = started_as(there) else {
-            return;
-        };
-        let image = image(there).unwrap_or(self.render.image).to_owned();
-        let runs = there["spec"]["replicas"] != 0;
-        let render = self.render.with_image(&image);
-        debug_assert_eq!(started.id, id);
-        let set = render.stateful_set(&started, self.cluster_id, runs);
-        let configuration = render.configuration(&started);
-        self.want(None, set);
-        if let Some(configuration) = configuration {
-            self.want(None, configuration);
+    fn restore(&mut self, objects: Objects<'_>) {
+        let runs = objects
+            .stateful_set
+            .is_some_and(|there| there["spec"]["replicas"] != 0);
+        if let Some((set, configuration)) = self.as_started(objects, runs) {
+            self.want(None, set);
+            if let Some(configuration) = configuration {
+                self.want(None, configuration);
+            }
         }
+    }
+
+    /// The StatefulSet and the configuration of a broker as it was started, from its own image.
+    fn as_started(&self, objects: Objects<'_>, runs: bool) -> Option<(Part, Option<Part>)> {
+        let there = objects.stateful_set?;
+        let started = started_as(there)?;
+        let render = self
+            .render
+            .with_image(image(there).unwrap_or(self.render.image));
+        let set = render.stateful_set(&started, self.cluster_id, runs);
+        Some((set, render.configuration(&started)))
     }
 
     /// A broker as planned: its parts first, then the end of a pod that is another.
@@ -210,9 +215,8 @@ impl Work<'_> {
             self.want(step.clone(), configuration);
             return self.want(step, set);
         }
-        let expected = serde_json::to_string(planned).expect("a broker is plain data");
         if let Some(pod) = objects.pod
-            && annotation(pod, STARTED_AS) != Some(&expected)
+            && annotation(pod, STARTED_AS) != annotation(&set.value, STARTED_AS)
             && !pod["metadata"]["deletionTimestamp"].is_string()
         {
             self.delete(step, Kind::Pod, pod);
@@ -221,16 +225,9 @@ impl Work<'_> {
 
     fn stop(&mut self, step: Option<String>, id: i32) {
         let objects = self.objects.get(&id).copied().unwrap_or_default();
-        let Some(there) = objects.stateful_set else {
-            return;
-        };
-        let Some(started) = started_as(there) else {
-            return;
-        };
-        let image = image(there).unwrap_or(self.render.image).to_owned();
-        let render = self.render.with_image(&image);
-        let set = render.stateful_set(&started, self.cluster_id, false);
-        self.want(step, set);
+        if let Some((set, _)) = self.as_started(objects, false) {
+            self.want(step, set);
+        }
     }
 
     /// A broker that left: its volume stays, marked.
@@ -268,10 +265,6 @@ impl Work<'_> {
             .retain(|wanted| wanted.write.target() != write.target());
         self.wanted.push(Wanted { step, write });
     }
-}
-
-fn started_as(object: &Value) -> Option<Broker> {
-    serde_json::from_str(annotation(object, STARTED_AS)?).ok()
 }
 
 fn image(stateful_set: &Value) -> Option<&str> {
