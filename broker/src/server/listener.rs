@@ -65,7 +65,8 @@ pub async fn accept_forever(mut listener: Listener, services: Rc<Services>, open
         services.rt.spawn(Box::pin(async move {
             let is_broken = match tls {
                 None => accepted.serve_plain(stream, task_services).await,
-                Some(tls) => accepted.serve_tls(stream, &tls, task_services).await,
+                // Boxed, so that a plain connection's task has no room for a handshake in it.
+                Some(tls) => Box::pin(accepted.serve_tls(stream, &tls, task_services)).await,
             };
             open.set(open.get() - 1);
             add_to(&meter, |connections| {
@@ -97,7 +98,8 @@ impl Accepted {
         services: Rc<Services>,
     ) -> bool {
         let (peer, listener) = (self.peer, self.listener.clone());
-        match tls.accept(&services.rt, stream).await {
+        // Boxed, so that what only the handshake needs goes with it.
+        match Box::pin(tls.accept(&services.rt, stream)).await {
             Ok(secured) => {
                 let principal = match secured.subject {
                     Some(subject) => Principal::of_certificate(&subject),

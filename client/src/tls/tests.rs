@@ -286,3 +286,22 @@ fn a_changed_store_is_taken_if_it_is_good() {
     third.write(&file);
     assert_eq!(at(6000), third.ders[0].to_vec());
 }
+
+#[test]
+fn a_store_for_somebody_else_is_taken_if_that_is_allowed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tls.pem");
+    let authority = Authority::new("ca");
+    authority.issue("broker-1", &["a"]).write(&file);
+    let store = KeyStore::File(file.to_string_lossy().into_owned());
+    let allowing = TlsSettings {
+        allows_dn_changes: true,
+        allows_san_changes: true,
+        ..settings(Some(store), None)
+    };
+    let reloading = Reloading::new("x", allowing, subject).unwrap();
+    let other = authority.issue("broker-2", &["b"]);
+    other.write(&file);
+    let taken = reloading.current(Duration::ZERO).to_vec();
+    assert_eq!(taken, other.ders[0].to_vec());
+}
