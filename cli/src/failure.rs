@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ottla_client::{ClientError, Failure as Refused};
+use ottla_client::{ClientError, ConnectionError, Failure as Refused};
 use ottla_operator::platform::local::LinkError;
 
 /// Something failed that no other code tells.
@@ -108,6 +108,14 @@ impl From<ClientError> for Failure {
                 causes: vec![told(failure)],
                 next: next_step(failure),
             },
+            ClientError::NoBroker { attempts }
+                if attempts
+                    .iter()
+                    .any(|attempt| matches!(attempt, ConnectionError::Tls { .. })) =>
+            {
+                Failure::new(DENIED, error.to_string())
+                    .next("--command-config names a file with security.protocol and ssl.*.")
+            }
             ClientError::NoBroker { .. } => Failure::new(code, error.to_string())
                 .next("Is the cluster up? `ottla status` tells, `ottla up FILE` starts one."),
             ClientError::Address(_) => Failure::new(code, error.to_string())
