@@ -57,6 +57,8 @@ impl Owned {
 pub enum Told {
     /// Kafka was asked about topics.
     Looked(Result<KafkaSeen, String>),
+    /// Kafka was asked which brokers are alive.
+    Counted(Result<BTreeSet<i32>, String>),
     /// An action in Kafka ended.
     Done {
         /// Which.
@@ -82,6 +84,8 @@ pub struct Errands {
     is_look_wanted: bool,
     look_runs: bool,
     seen: Option<KafkaSeen>,
+    count_runs: bool,
+    alive: BTreeSet<i32>,
 }
 
 impl Errands {
@@ -95,12 +99,42 @@ impl Errands {
             is_look_wanted: true,
             look_runs: false,
             seen: None,
+            count_runs: false,
+            alive: BTreeSet::new(),
         }
     }
 
     /// What Kafka said last; None when it has not, or no broker serves any more.
     pub fn seen(&self) -> Option<&KafkaSeen> {
         self.seen.as_ref()
+    }
+
+    /// Whether Kafka knows a broker as registered and not fenced, as it said last.
+    pub fn is_alive(&self, broker: i32) -> bool {
+        self.alive.contains(&broker)
+    }
+
+    /// Asks Kafka which brokers are alive; once at a time.
+    pub fn count(&mut self, addresses: Vec<Address>) {
+        if self.count_runs || addresses.is_empty() {
+            return;
+        }
+        self.count_runs = true;
+        let kafka = Kafka::new(self.net.clone(), addresses);
+        let tell = self.tell.clone();
+        tokio::task::spawn_local(async move {
+            let alive = kafka.alive().await;
+            tell(Told::Counted(alive.map_err(|error| error.to_string())));
+        });
+    }
+
+    /// Takes in which brokers are alive. When nobody answers, nobody is.
+    pub fn counted(&mut self, result: Result<BTreeSet<i32>, String>) {
+        self.count_runs = false;
+        self.alive = result.unwrap_or_else(|message| {
+            tracing::debug!(message, "Kafka does not say which brokers are alive");
+            BTreeSet::new()
+        });
     }
 
     /// Whether something is under way for a target.

@@ -90,6 +90,20 @@ impl Kafka {
         Ok(seen)
     }
 
+    /// The brokers that are registered and not fenced, by id, as whoever answers knows them.
+    pub async fn alive(&self) -> Result<BTreeSet<i32>, KafkaError> {
+        // No topics: the answer names the brokers only.
+        self.admin.describe_topics(&[]).await?;
+        Ok(self
+            .admin
+            .cluster()
+            .metadata()
+            .brokers
+            .keys()
+            .copied()
+            .collect())
+    }
+
     /// The topics that have a replica on each broker.
     pub async fn topics_on(&self) -> Result<BTreeMap<i32, BTreeSet<String>>, KafkaError> {
         let mut on: BTreeMap<i32, BTreeSet<String>> = BTreeMap::new();

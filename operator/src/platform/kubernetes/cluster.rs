@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use ottla_operator_api::{KafkaCluster, KafkaTopic};
 use ottla_operator_plan::{
-    Action, Address, Desired, FailureSeen, Observed, Plan, Power, ProcessSeen, StepState, orphan,
-    plan,
+    Action, Address, BrokerSeen, Desired, FailureSeen, Observed, Plan, Power, ProcessSeen,
+    StepState, orphan, plan,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,6 +21,8 @@ use super::render::Render;
 use super::work::{Wanted, Work, Write};
 use crate::errands::{Errands, Owned};
 
+/// How often Kafka is asked which brokers are alive, while all are.
+const COUNT_AGAIN_MS: i64 = 5_000;
 /// Pause before what failed is tried again; doubles with each further failure.
 const PAUSE_MS: i64 = 2_000;
 /// Longest such pause.
@@ -50,8 +52,12 @@ pub struct Cluster {
     /// How often in a row each target failed, and when it may be tried again.
     failures: BTreeMap<String, (u32, FailureSeen)>,
     serving: Vec<Address>,
+    /// Brokers whose pods are Ready.
+    ready: Vec<i32>,
     /// When Kafka is to be asked although nothing happened, wall-clock milliseconds.
     pub look_at_ms: i64,
+    /// When it is to be asked which brokers are alive.
+    pub count_at_ms: i64,
 }
 
 /// What a pass leads to.
@@ -77,7 +83,9 @@ impl Cluster {
             last: BTreeMap::new(),
             failures: BTreeMap::new(),
             serving: Vec::new(),
+            ready: Vec::new(),
             look_at_ms: 0,
+            count_at_ms: 0,
         }
     }
 
@@ -107,17 +115,28 @@ impl Cluster {
             cache.of_cluster(Kind::StatefulSet, &names),
             cache.of_cluster(Kind::Pod, &names),
         );
-        let brokers: BTreeMap<_, _> = objects
+        let mut brokers: BTreeMap<_, _> = objects
             .iter()
             .map(|(id, objects)| (*id, look::broker(&names, &cluster, *id, *objects, now_ms)))
             .collect();
-        let serving = brokers
-            .values()
-            .filter(|seen| seen.process == ProcessSeen::Serving);
+        let is_ready = |seen: &BrokerSeen| seen.process == ProcessSeen::Serving;
+        let ready = brokers.iter().filter(|(_, seen)| is_ready(seen));
+        self.ready = ready.map(|(id, _)| *id).collect();
+        let ready = brokers.values().filter(|seen| is_ready(seen));
         let first = &cluster.spec.listeners.first()?.name;
-        self.serving = serving
+        self.serving = ready
             .filter_map(|seen| seen.addresses.get(first).cloned())
             .collect();
+        if now_ms >= self.count_at_ms {
+            self.count_at_ms = now_ms + COUNT_AGAIN_MS;
+            self.errands.count(self.serving.clone());
+        }
+        // A pod that is Ready was serving once; whether its broker still is, Kafka knows.
+        for (id, seen) in &mut brokers {
+            if seen.process == ProcessSeen::Serving && !self.errands.is_alive(*id) {
+                seen.process = ProcessSeen::Starting;
+            }
+        }
         if self.serving.is_empty() {
             self.errands.forget_seen();
         }
@@ -248,6 +267,11 @@ impl Cluster {
         }
     }
 
+    /// Whether Kafka knows every broker whose pod is Ready.
+    pub fn all_alive(&self) -> bool {
+        self.ready.iter().all(|id| self.errands.is_alive(*id))
+    }
+
     /// Addresses of brokers that serve.
     pub fn serving(&self) -> Vec<Address> {
         self.serving.clone()
@@ -276,6 +300,7 @@ impl Cluster {
         let retries = self.failures.values().map(|(_, seen)| seen.retry_at_ms);
         retries
             .chain(plan.again)
+            .chain([self.count_at_ms])
             .filter(|at_ms| *at_ms > now_ms)
             .min()
     }

@@ -33,6 +33,8 @@ use crate::ids::new_cluster_id;
 
 /// How often declared topics are compared with Kafka's.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// How soon Kafka is asked again which brokers are alive, while some are not.
+const COUNT_SOON_MS: i64 = 250;
 /// The same when Kafka said nothing.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -235,6 +237,13 @@ impl Operator {
             return;
         };
         match told {
+            Told::Counted(result) => {
+                cluster.errands.counted(result);
+                // Soon again while pods are Ready that Kafka does not know yet.
+                if !cluster.all_alive() {
+                    cluster.count_at_ms = now_ms + COUNT_SOON_MS;
+                }
+            }
             Told::Looked(result) => {
                 let pause = match cluster.errands.looked(result) {
                     true => LOOK_AGAIN,

@@ -327,6 +327,8 @@ impl Supervisor {
                     self.look_at = tokio::time::Instant::now() + ASK_AGAIN;
                 }
             }
+            // Each process is asked by itself here.
+            Event::Told(Told::Counted(result)) => self.errands.counted(result),
             Event::Told(Told::Done {
                 action,
                 plan,
