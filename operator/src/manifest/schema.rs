@@ -46,7 +46,7 @@ pub fn check(file: &str, kind: &str, tree: &Node, faults: &mut Vec<Fault>) {
             walk.path.push("spec".into());
             walk.node(spec, &schema["properties"]["spec"]);
         }
-        None => walk.fault("spec is missing"),
+        None => walk.at("spec", |walk| walk.fault("is missing")),
     }
 }
 
@@ -74,12 +74,14 @@ impl Walk<'_> {
 
     fn metadata(&mut self, metadata: Option<&Node>) {
         let Some(metadata) = metadata else {
-            return self.fault("metadata is missing; write `metadata: {name: …}`");
+            return self.at("metadata", |walk| {
+                walk.fault("is missing; write `metadata: {name: …}`");
+            });
         };
         self.at("metadata", |walk| {
             walk.names(metadata, METADATA);
             match metadata.get("name").map(Node::text) {
-                None => walk.fault("name is missing"),
+                None => walk.at("name", |walk| walk.fault("is missing")),
                 Some(Some(name)) if is_object_name(name) => {}
                 Some(_) => walk.at("name", |walk| {
                     walk.fault("a name has lower-case letters, digits, '-' and '.', begins and ends with a letter or digit, and has at most 253 characters");
@@ -184,7 +186,7 @@ impl Walk<'_> {
                 .filter(|entry| !properties.contains_key(&entry.key))
                 .any(|entry| nearest(&entry.key, known.iter().copied()) == Some(name));
             if node.get(name).is_none() && !is_misspelt {
-                self.fault(format!("{name} is missing"));
+                self.at(name, |walk| walk.fault("is missing"));
             }
         }
     }

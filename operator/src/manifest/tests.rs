@@ -82,7 +82,7 @@ fn typos() {
         "metadata:\n  nam: demo",
         expect![[r#"
             demo.yaml:4:3: metadata.nam: unknown field; did you mean name?
-            demo.yaml:3:1: metadata: name is missing"#]],
+            demo.yaml:3:1: metadata.name: is missing"#]],
     );
     check(
         "persistent-claim",
@@ -159,7 +159,7 @@ fn wrong_values() {
     check(
         "  replicas: 3\n",
         "",
-        expect!["demo.yaml:5:1: spec: replicas is missing"],
+        expect!["demo.yaml:5:1: spec.replicas: is missing"],
     );
     check(
         "num.partitions: 3",
