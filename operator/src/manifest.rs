@@ -232,4 +232,6 @@ pub fn check_change<T: serde::Serialize>(kind: &str, new: &Manifest<T>, old: &T)
 }
 
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod tests;
