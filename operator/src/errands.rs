@@ -85,7 +85,10 @@ pub struct Errands {
     look_runs: bool,
     seen: Option<KafkaSeen>,
     count_runs: bool,
-    alive: BTreeSet<i32>,
+    /// None while Kafka was not asked yet.
+    alive: Option<BTreeSet<i32>>,
+    /// How often in a row nobody answered that question.
+    unanswered: u32,
 }
 
 impl Errands {
@@ -100,7 +103,8 @@ impl Errands {
             look_runs: false,
             seen: None,
             count_runs: false,
-            alive: BTreeSet::new(),
+            alive: None,
+            unanswered: 0,
         }
     }
 
@@ -109,9 +113,12 @@ impl Errands {
         self.seen.as_ref()
     }
 
-    /// Whether Kafka knows a broker as registered and not fenced, as it said last.
+    /// Whether Kafka knows a broker as registered and not fenced, as it said last. Before it was asked
+    /// there is no reason to doubt: an operator that has just begun does not take back what is said.
     pub fn is_alive(&self, broker: i32) -> bool {
-        self.alive.contains(&broker)
+        self.alive
+            .as_ref()
+            .is_none_or(|alive| alive.contains(&broker))
     }
 
     /// Asks Kafka which brokers are alive; once at a time.
@@ -128,13 +135,25 @@ impl Errands {
         });
     }
 
-    /// Takes in which brokers are alive. When nobody answers, nobody is.
-    pub fn counted(&mut self, result: Result<BTreeSet<i32>, String>) {
+    /// Takes in which brokers are alive; whether somebody answered. When nobody answers twice in a row,
+    /// nobody is alive.
+    pub fn counted(&mut self, result: Result<BTreeSet<i32>, String>) -> bool {
         self.count_runs = false;
-        self.alive = result.unwrap_or_else(|message| {
-            tracing::debug!(message, "Kafka does not say which brokers are alive");
-            BTreeSet::new()
-        });
+        let is_answered = result.is_ok();
+        match result {
+            Ok(alive) => {
+                self.alive = Some(alive);
+                self.unanswered = 0;
+            }
+            Err(message) => {
+                tracing::debug!(message, "Kafka does not say which brokers are alive");
+                self.unanswered += 1;
+                if self.unanswered > 1 {
+                    self.alive = Some(BTreeSet::new());
+                }
+            }
+        }
+        is_answered
     }
 
     /// Whether something is under way for a target.

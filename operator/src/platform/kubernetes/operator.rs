@@ -238,9 +238,9 @@ impl Operator {
         };
         match told {
             Told::Counted(result) => {
-                cluster.errands.counted(result);
+                let is_answered = cluster.errands.counted(result);
                 // Soon again while pods are Ready that Kafka does not know yet.
-                if !cluster.all_alive() {
+                if !is_answered || !cluster.all_alive() {
                     cluster.count_at_ms = now_ms + COUNT_SOON_MS;
                 }
             }

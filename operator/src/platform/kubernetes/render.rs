@@ -272,10 +272,16 @@ impl<'a> Render<'a> {
                 // An empty directory is formatted with it, as by the apache/kafka image.
                 "env": [{ "name": "CLUSTER_ID", "value": cluster_id }],
                 "ports": ports,
-                "readinessProbe": { "httpGet": probe("/readyz"), "periodSeconds": 1 },
+                // A shard that is busy says after 3 s that it is; the probe waits for its word.
+                "readinessProbe": {
+                    "httpGet": probe("/readyz"),
+                    "periodSeconds": 1,
+                    "timeoutSeconds": 5,
+                },
                 "livenessProbe": {
                     "httpGet": probe("/healthz"),
                     "periodSeconds": 10,
+                    "timeoutSeconds": 5,
                     "failureThreshold": 6,
                 },
                 "securityContext": {

@@ -33,41 +33,47 @@ impl Figures {
     fn text(&self) -> String {
         let rows = [
             (
-                "leader",
+                "ottla_operator_leader",
                 "gauge",
                 "1 while this operator leads",
                 u64::from(self.is_leader.get()),
             ),
             (
-                "clusters",
+                "ottla_operator_clusters",
                 "gauge",
                 "KafkaClusters that are looked after",
                 self.clusters.get() as u64,
             ),
             (
-                "reconciliations_total",
+                "ottla_operator_reconciliations_total",
                 "counter",
                 "Looks at a cluster",
                 self.passes.get(),
             ),
             (
-                "api_writes_total",
+                "ottla_operator_api_writes_total",
                 "counter",
                 "Writes to the API server",
                 self.writes.get(),
             ),
             (
-                "api_write_failures_total",
+                "ottla_operator_api_write_failures_total",
                 "counter",
                 "Writes that failed",
                 self.failures.get(),
             ),
+            (
+                "process_resident_memory_bytes",
+                "gauge",
+                "Memory in use",
+                resident_bytes().unwrap_or_default(),
+            ),
         ];
         let mut text = String::new();
         for (name, type_, help, value) in rows {
-            writeln!(text, "# HELP ottla_operator_{name} {help}").expect("a String takes all");
-            writeln!(text, "# TYPE ottla_operator_{name} {type_}").expect("a String takes all");
-            writeln!(text, "ottla_operator_{name} {value}").expect("a String takes all");
+            writeln!(text, "# HELP {name} {help}").expect("a String takes all");
+            writeln!(text, "# TYPE {name} {type_}").expect("a String takes all");
+            writeln!(text, "{name} {value}").expect("a String takes all");
         }
         text
     }
@@ -76,6 +82,13 @@ impl Figures {
     fn is_ready(&self) -> bool {
         !self.is_leader.get() || self.is_synced.get()
     }
+}
+
+/// Memory of this process, as the kernel counts it.
+fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
 }
 
 enum Question {

@@ -328,7 +328,7 @@ impl Supervisor {
                 }
             }
             // Each process is asked by itself here.
-            Event::Told(Told::Counted(result)) => self.errands.counted(result),
+            Event::Told(Told::Counted(_)) => {}
             Event::Told(Told::Done {
                 action,
                 plan,
