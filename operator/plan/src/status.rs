@@ -167,6 +167,8 @@ fn phase(
             ClusterPhase::Starting
         }
         Some(ClusterPhase::Degraded) if !all_serve => ClusterPhase::Degraded,
+        // Nothing was asked for, and yet somebody who served does not.
+        Some(ClusterPhase::Ready) if steps.is_empty() && !is_leaving => ClusterPhase::Degraded,
         _ if is_down => ClusterPhase::Degraded,
         _ => ClusterPhase::Updating,
     }
@@ -308,6 +310,25 @@ impl Conditions<'_> {
             ClusterPhase::Updating => (false, "Updating", "changes are being made".into()),
             ClusterPhase::Degraded => (false, "BrokerDown", absent(observed)),
         };
+        let message = match phase {
+            ClusterPhase::Starting | ClusterPhase::Degraded => {
+                hindered(message, failed(observed, steps))
+            }
+            ClusterPhase::Updating => {
+                let unwell = observed.brokers.iter().filter(|(_, seen)| {
+                    matches!(
+                        seen.process,
+                        ProcessSeen::Held(_) | ProcessSeen::Down { .. }
+                    )
+                });
+                let unwell = unwell.filter_map(|(id, seen)| missing(*id, &seen.process));
+                hindered(message, unwell.chain(failed(observed, steps)))
+            }
+            ClusterPhase::Ready
+            | ClusterPhase::Stalled
+            | ClusterPhase::Stopping
+            | ClusterPhase::Stopped => message,
+        };
         let ready = if is_ready {
             ConditionStatus::True
         } else {
@@ -430,24 +451,49 @@ impl Conditions<'_> {
 
 /// Who does not serve, in words that stay the same while nothing changes.
 fn absent(observed: &Observed) -> String {
-    let words: Vec<String> = observed
-        .brokers
-        .iter()
-        .filter_map(|(id, seen)| match &seen.process {
-            ProcessSeen::Serving => None,
-            ProcessSeen::Absent => Some(format!("broker-{id} does not run yet")),
-            ProcessSeen::Held(why) => Some(format!("broker-{id} cannot run yet: {why}")),
-            ProcessSeen::Starting => Some(format!("broker-{id} starts")),
-            ProcessSeen::Stopping => Some(format!("broker-{id} stops")),
-            ProcessSeen::Down {
-                cause: Some(cause), ..
-            } => Some(format!("broker-{id} ended: {cause}")),
-            ProcessSeen::Down { cause: None, .. } => Some(format!("broker-{id} ended")),
-        })
+    let seen = observed.brokers.iter();
+    let words: Vec<String> = seen
+        .filter_map(|(id, seen)| missing(*id, &seen.process))
         .collect();
     if words.is_empty() {
         "brokers are being made".into()
     } else {
         words.join("; ")
     }
+}
+
+/// Why a broker does not serve; None when it does.
+fn missing(id: i32, process: &ProcessSeen) -> Option<String> {
+    let word = match process {
+        ProcessSeen::Serving => return None,
+        ProcessSeen::Absent => "does not run yet".into(),
+        ProcessSeen::Held(why) => format!("cannot run yet: {why}"),
+        ProcessSeen::Starting => "starts".into(),
+        ProcessSeen::Stopping => "stops".into(),
+        ProcessSeen::Down {
+            cause: Some(cause), ..
+        } => format!("ended: {cause}"),
+        ProcessSeen::Down { cause: None, .. } => "ended".into(),
+    };
+    Some(format!("broker-{id} {word}"))
+}
+
+/// What failed and will be tried again, in words that stay the same from attempt to attempt.
+fn failed<'a>(observed: &'a Observed, steps: &'a [&Step]) -> impl Iterator<Item = String> + 'a {
+    steps.iter().filter_map(|step| {
+        let target = step.action.target();
+        let failure = observed.failures.get(&target)?;
+        Some(format!("{target}: {}", failure.message))
+    })
+}
+
+/// What goes on, and what is in its way.
+fn hindered(said: String, hindrances: impl IntoIterator<Item = String>) -> String {
+    let mut words = vec![said];
+    for hindrance in hindrances {
+        if !words.contains(&hindrance) {
+            words.push(hindrance);
+        }
+    }
+    words.join("; ")
 }

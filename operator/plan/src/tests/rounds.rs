@@ -5,7 +5,7 @@ use expect_test::{Expect, expect};
 use serde_json::json;
 
 use super::world::World;
-use crate::{Power, ProcessSeen};
+use crate::{FailureSeen, Power, ProcessSeen};
 
 fn check(story: &str, expected: Expect) {
     expected.assert_eq(story);
@@ -72,6 +72,37 @@ fn a_broker_that_dies_again_and_again_is_given_a_pause() {
           Start broker-0 (it ended) — waits for a pause before it is tried again
     "#]],
     );
+}
+
+/// Phase and message of the condition Ready.
+fn said(world: &World) -> String {
+    let status = crate::plan(&world.desired, &world.observed, world.now_ms).status;
+    let phase = status.phase.expect("a phase");
+    format!("{phase:?}: {}", status.conditions[0].message)
+}
+
+#[test]
+fn what_is_in_the_way_is_said() {
+    let mut world = World::new(2);
+    world.settle();
+    world.broker(1).process = ProcessSeen::Held("0/3 nodes are available".into());
+    expect!["Degraded: broker-1 cannot run yet: 0/3 nodes are available"].assert_eq(&said(&world));
+    world.broker(1).process = ProcessSeen::Starting;
+    expect!["Degraded: broker-1 starts"].assert_eq(&said(&world));
+
+    let mut world = World::new(2);
+    world.settle();
+    world.desired.cluster.spec.replicas = 3;
+    let failure = FailureSeen {
+        message: "exceeded quota: full".into(),
+        retry_at_ms: world.now_ms + 5_000,
+    };
+    world.observed.failures.insert("broker-2".into(), failure);
+    let pause = "Updating: changes are being made; broker-2: exceeded quota: full";
+    assert_eq!(said(&world), pause);
+    // The next attempt says nothing else.
+    world.now_ms += 6_000;
+    assert_eq!(said(&world), pause);
 }
 
 #[test]
