@@ -41,6 +41,16 @@ pub fn build_folder(name: &str) -> Result<PathBuf> {
     Ok(dir)
 }
 
+/// `helm3` or `helm4`.
+pub fn helm_program(name: &str) -> Result<PathBuf> {
+    entry("helm").map(|dir| dir.join(name))
+}
+
+/// The program kustomize.
+pub fn kustomize() -> Result<PathBuf> {
+    helm_program("kustomize")
+}
+
 /// A program of the Kubernetes lab.
 pub fn lab_program(name: &str) -> Result<PathBuf> {
     entry("lab").map(|dir| dir.join(name))

@@ -8,6 +8,7 @@
 mod cache;
 mod cluster;
 mod exposition;
+mod helm;
 mod http;
 mod jvm;
 mod lab;
@@ -22,9 +23,12 @@ mod user;
 mod wait;
 mod wire;
 
-pub use cache::{build_folder, clients_classpath, kafka_classpath, node_modules, python};
+pub use cache::{
+    build_folder, clients_classpath, kafka_classpath, kustomize, node_modules, python,
+};
 pub use cluster::{Cluster, all_kinds, answers};
 pub use exposition::Exposition;
+pub use helm::{Helm, HelmSaid};
 pub use http::{HttpAnswer, http_get};
 pub use jvm::{JAVA_OPTIONS, JvmKafka, java};
 pub use lab::Lab;

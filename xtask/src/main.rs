@@ -21,9 +21,9 @@ cargo xtask VERB
   tidy                the rules of the house that a machine can check
   codegen [--import VERSION|--check]
                       protocol messages from the fact tables
-  crds [--check]      crds/ from the operator's types
+  crds [--check]      crds/ and the chart's copies from the operator's types
   docs [--check]      generated pages of docs/
-  peers [classpath VERSION]
+  peers [NAME…|classpath VERSION]
                       fetches Apache Kafka and the clients that tests hold us against
   lab up|down|status|image
                       a real Kubernetes on this machine, with our image in it (root, Debian)

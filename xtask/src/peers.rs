@@ -7,6 +7,7 @@
 
 mod debian;
 mod go;
+mod helm;
 mod maven;
 mod mounts;
 mod node;
@@ -78,6 +79,11 @@ pub const PEERS: &[Peer] = &[
         },
     },
     Peer {
+        name: "helm",
+        what: "Helm 3 and 4, and kustomize",
+        fetch: || helm::programs().map(|_| ()),
+    },
+    Peer {
         name: "package-index",
         what: "Debian's package index under apt's lists",
         fetch: debian::package_index,
@@ -94,11 +100,11 @@ pub const PEERS: &[Peer] = &[
     },
 ];
 
-/// The `peers` verb: fetches all, or prints the class path of one.
+/// The `peers` verb: fetches all or those that are named, or prints the class path of one.
 pub fn run(args: &[String]) -> Result<()> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
-        [] => fetch_all(),
+        [] => fetch(&PEERS.iter().collect::<Vec<_>>()),
         ["classpath", version] => {
             println!("{}", kafka_classpath(version)?);
             Ok(())
@@ -107,13 +113,19 @@ pub fn run(args: &[String]) -> Result<()> {
             println!("{}", clients_classpath(version)?);
             Ok(())
         }
-        _ => bail!("usage: cargo xtask peers [classpath VERSION | clients-classpath VERSION]"),
+        names => {
+            let named = |name: &&str| PEERS.iter().find(|peer| peer.name == *name);
+            let named: Option<Vec<&Peer>> = names.iter().map(named).collect();
+            fetch(&named.context(
+                "usage: cargo xtask peers [NAME… | classpath VERSION | clients-classpath VERSION]",
+            )?)
+        }
     }
 }
 
-fn fetch_all() -> Result<()> {
+fn fetch(peers: &[&Peer]) -> Result<()> {
     let mut missing = Vec::new();
-    for peer in PEERS {
+    for peer in peers {
         match (peer.fetch)() {
             Ok(()) => println!("{:<14} {}", peer.name, peer.what),
             Err(error) => {
