@@ -45,6 +45,8 @@ pub enum Command {
     /// List, describe, reset and delete consumer groups
     #[command(subcommand)]
     Group(remote::GroupCommand),
+    /// Write records, read them back and compare
+    Check(remote::CheckArgs),
     /// Run one broker from a Kafka properties file
     Broker(broker::BrokerArgs),
     /// Print what segments, indexes and metadata logs hold
@@ -71,6 +73,7 @@ pub fn run(command: Command) -> Outcome {
         Command::Produce(args) => remote::produce(args),
         Command::Consume(args) => remote::consume(args),
         Command::Group(command) => remote::group(command),
+        Command::Check(args) => remote::check(args),
         Command::Broker(args) => broker::run(&args),
         Command::DumpLog(args) => disk::dump_log(&args),
         Command::Seal(args) => disk::seal(&args),
