@@ -57,8 +57,6 @@ impl Owned {
 pub enum Told {
     /// Kafka was asked about topics.
     Looked(Result<KafkaSeen, String>),
-    /// Kafka was asked which brokers are alive.
-    Counted(Result<BTreeSet<i32>, String>),
     /// An action in Kafka ended.
     Done {
         /// Which.
@@ -84,11 +82,6 @@ pub struct Errands {
     is_look_wanted: bool,
     look_runs: bool,
     seen: Option<KafkaSeen>,
-    count_runs: bool,
-    /// None while Kafka was not asked yet.
-    alive: Option<BTreeSet<i32>>,
-    /// How often in a row nobody answered that question.
-    unanswered: u32,
 }
 
 impl Errands {
@@ -102,58 +95,12 @@ impl Errands {
             is_look_wanted: true,
             look_runs: false,
             seen: None,
-            count_runs: false,
-            alive: None,
-            unanswered: 0,
         }
     }
 
     /// What Kafka said last; None when it has not, or no broker serves any more.
     pub fn seen(&self) -> Option<&KafkaSeen> {
         self.seen.as_ref()
-    }
-
-    /// Whether Kafka knows a broker as registered and not fenced, as it said last. Before it was asked
-    /// there is no reason to doubt: an operator that has just begun does not take back what is said.
-    pub fn is_alive(&self, broker: i32) -> bool {
-        self.alive
-            .as_ref()
-            .is_none_or(|alive| alive.contains(&broker))
-    }
-
-    /// Asks Kafka which brokers are alive; once at a time.
-    pub fn count(&mut self, addresses: Vec<Address>) {
-        if self.count_runs || addresses.is_empty() {
-            return;
-        }
-        self.count_runs = true;
-        let kafka = Kafka::new(self.net.clone(), addresses);
-        let tell = self.tell.clone();
-        tokio::task::spawn_local(async move {
-            let alive = kafka.alive().await;
-            tell(Told::Counted(alive.map_err(|error| error.to_string())));
-        });
-    }
-
-    /// Takes in which brokers are alive; whether somebody answered. When nobody answers twice in a row,
-    /// nobody is alive.
-    pub fn counted(&mut self, result: Result<BTreeSet<i32>, String>) -> bool {
-        self.count_runs = false;
-        let is_answered = result.is_ok();
-        match result {
-            Ok(alive) => {
-                self.alive = Some(alive);
-                self.unanswered = 0;
-            }
-            Err(message) => {
-                tracing::debug!(message, "Kafka does not say which brokers are alive");
-                self.unanswered += 1;
-                if self.unanswered > 1 {
-                    self.alive = Some(BTreeSet::new());
-                }
-            }
-        }
-        is_answered
     }
 
     /// Whether something is under way for a target.

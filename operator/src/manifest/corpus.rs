@@ -31,9 +31,9 @@ fn told(kind: &str, from: Option<&Value>, manifest: &Value, good_cluster: &Value
     };
     let good_cluster =
         || serde_json::from_value(good_cluster.clone()).expect("a good KafkaCluster");
-    let clusters = manifests.clusters.into_iter().map(|m| m.object);
+    let mut clusters = manifests.clusters.into_iter().map(|m| m.object);
     let desired = Desired {
-        cluster: clusters.last().unwrap_or_else(good_cluster),
+        cluster: clusters.next().unwrap_or_else(good_cluster),
         topics: manifests.topics.into_iter().map(|m| m.object).collect(),
         power: Power::On,
     };

@@ -14,6 +14,7 @@
 //!
 //! Invariant: one operator acts (`lease`); everything it writes has one field manager.
 
+mod alive;
 mod api;
 mod cache;
 mod cluster;

@@ -20,8 +20,8 @@ pub fn api(client: &Client, kind: Kind, namespace: Option<&str>) -> Api<DynamicO
     }
 }
 
-/// Carries out a write. Returns the object as it is now; None when it is gone. What was to be
-/// deleted and is gone or another one is as wanted.
+/// Carries out a write. Returns the object as it is now; None when it is gone, or not told. What was
+/// to be deleted and is gone or another one is as wanted.
 pub async fn write(
     client: &Client,
     namespace: &str,
@@ -60,7 +60,8 @@ pub async fn write(
                 .delete(name, &params)
                 .await
             {
-                Ok(_) => Ok(None),
+                // What has time to end is there for a while, and marked.
+                Ok(answer) => Ok(answer.left().and_then(plain)),
                 Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(None),
                 Err(error) => Err(error),
             }

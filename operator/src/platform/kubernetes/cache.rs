@@ -21,6 +21,8 @@ pub struct Cache {
     /// Names seen since a list began.
     listing: BTreeMap<Kind, BTreeSet<(String, String)>>,
     listed: BTreeSet<Kind>,
+    /// Of names that no object has: the uid of the last one. A late answer about it is no news.
+    gone: BTreeMap<(Kind, (String, String)), Value>,
 }
 
 impl Cache {
@@ -50,18 +52,27 @@ impl Cache {
                     .filter(|key| !named.contains(*key))
                     .cloned()
                     .collect();
-                gone.iter()
-                    .filter_map(|key| objects.remove(key))
-                    .flat_map(|value| clusters_of(kind, &value))
+                gone.into_iter()
+                    .flat_map(|key| self.remove(kind, key))
                     .collect()
             }
             Event::Apply(object) => self.put(kind, plain(object)),
             Event::Delete(object) => {
                 let value = plain(object);
-                self.kinds.entry(kind).or_default().remove(&key(&value));
+                self.remove(kind, key(&value));
                 clusters_of(kind, &value)
             }
         }
+    }
+
+    fn remove(&mut self, kind: Kind, key: (String, String)) -> BTreeSet<Names> {
+        let there = self.kinds.entry(kind).or_default().remove(&key);
+        let Some(there) = there else {
+            return BTreeSet::new();
+        };
+        self.gone
+            .insert((kind, key), there["metadata"]["uid"].clone());
+        clusters_of(kind, &there)
     }
 
     /// Keeps an object unless a newer state of it is there. Returns the clusters that it is about.
@@ -69,15 +80,21 @@ impl Cache {
         if let Some(metadata) = value["metadata"].as_object_mut() {
             metadata.remove("managedFields");
         }
+        // A list says once what its items are, and leaves it out of each.
+        value["apiVersion"] = kind.api_version().into();
+        value["kind"] = kind.names().2.into();
         let clusters = clusters_of(kind, &value);
         let objects = self.kinds.entry(kind).or_default();
         let key = key(&value);
         let is_older = objects
             .get(&key)
             .is_some_and(|there| is_same_life(there, &value) && version(there) >= version(&value));
-        if is_older {
+        let place = (kind, key.clone());
+        let is_gone = self.gone.get(&place) == Some(&value["metadata"]["uid"]);
+        if is_older || is_gone {
             return BTreeSet::new();
         }
+        self.gone.remove(&place);
         objects.insert(key, value);
         clusters
     }
@@ -168,6 +185,33 @@ mod tests {
                 .is_empty()
         );
         assert_eq!(cache.get(Kind::Pod, "n", "p").unwrap()["word"], "new");
+    }
+
+    #[test]
+    fn what_is_gone_does_not_come_back_with_a_late_answer() {
+        let mut cache = Cache::default();
+        cache.take(Kind::Pod, Event::Apply(pod("9", "")));
+        cache.take(Kind::Pod, Event::Delete(pod("10", "")));
+        let late = serde_json::to_value(pod("9", "ends")).unwrap();
+        assert!(cache.put(Kind::Pod, late).is_empty());
+        assert!(cache.get(Kind::Pod, "n", "p").is_none());
+        let mut other = pod("11", "");
+        other.metadata.uid = Some("another".into());
+        cache.take(Kind::Pod, Event::Apply(other));
+        assert!(cache.get(Kind::Pod, "n", "p").is_some());
+    }
+
+    #[test]
+    fn an_item_of_a_list_is_known_as_what_it_is() {
+        let mut item = pod("9", "");
+        item.types = None;
+        let mut cache = Cache::default();
+        cache.take(Kind::Pod, Event::InitApply(item));
+        let there = cache.get(Kind::Pod, "n", "p").unwrap();
+        assert_eq!(
+            (&there["apiVersion"], &there["kind"]),
+            (&json!("v1"), &json!("Pod"))
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use ottla_client::net::NetRef;
 use ottla_operator_api::{KafkaCluster, KafkaTopic};
 use ottla_operator_plan::{
     Action, Address, BrokerSeen, Desired, FailureSeen, Observed, Plan, Power, ProcessSeen,
@@ -13,6 +14,7 @@ use ottla_operator_plan::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::alive::{Alive, Answer};
 use super::cache::Cache;
 use super::look;
 use super::names::Names;
@@ -23,6 +25,8 @@ use crate::errands::{Errands, Owned};
 
 /// How often Kafka is asked which brokers are alive, while all are.
 const COUNT_AGAIN_MS: i64 = 5_000;
+/// The same, while some are not.
+const COUNT_SOON_MS: i64 = 250;
 /// Pause before what failed is tried again; doubles with each further failure.
 const PAUSE_MS: i64 = 2_000;
 /// Longest such pause.
@@ -45,10 +49,11 @@ pub struct Cluster {
     memory: Option<Memory>,
     /// What is under way in Kafka.
     pub errands: Errands,
+    alive: Alive,
     /// Targets of writes under way.
     writing: BTreeSet<String>,
-    /// What was last written to each target.
-    last: BTreeMap<String, Write>,
+    /// What was last tried to be written to each target, and whether it was.
+    last: BTreeMap<String, (Write, bool)>,
     /// How often in a row each target failed, and when it may be tried again.
     failures: BTreeMap<String, (u32, FailureSeen)>,
     serving: Vec<Address>,
@@ -57,7 +62,7 @@ pub struct Cluster {
     /// When Kafka is to be asked although nothing happened, wall-clock milliseconds.
     pub look_at_ms: i64,
     /// When it is to be asked which brokers are alive.
-    pub count_at_ms: i64,
+    count_at_ms: i64,
 }
 
 /// What a pass leads to.
@@ -79,6 +84,7 @@ impl Cluster {
             names,
             memory: None,
             errands,
+            alive: Alive::default(),
             writing: BTreeSet::new(),
             last: BTreeMap::new(),
             failures: BTreeMap::new(),
@@ -127,13 +133,9 @@ impl Cluster {
         self.serving = ready
             .filter_map(|seen| seen.addresses.get(first).cloned())
             .collect();
-        if now_ms >= self.count_at_ms {
-            self.count_at_ms = now_ms + COUNT_AGAIN_MS;
-            self.errands.count(self.serving.clone());
-        }
         // A pod that is Ready was serving once; whether its broker still is, Kafka knows.
         for (id, seen) in &mut brokers {
-            if seen.process == ProcessSeen::Serving && !self.errands.is_alive(*id) {
+            if seen.process == ProcessSeen::Serving && !self.alive.has(*id) {
                 seen.process = ProcessSeen::Starting;
             }
         }
@@ -267,9 +269,22 @@ impl Cluster {
         }
     }
 
-    /// Whether Kafka knows every broker whose pod is Ready.
-    pub fn all_alive(&self) -> bool {
-        self.ready.iter().all(|id| self.errands.is_alive(*id))
+    /// Asks Kafka which brokers are alive, when it is time to; `tell` gets the answer.
+    pub fn count(&mut self, net: &NetRef, now_ms: i64, tell: impl FnOnce(Answer) + 'static) {
+        if now_ms >= self.count_at_ms {
+            self.count_at_ms = now_ms + COUNT_AGAIN_MS;
+            self.alive.ask(net.clone(), self.serving.clone(), tell);
+        }
+    }
+
+    /// Takes in which brokers are alive. It is asked again soon while pods are Ready that Kafka does not
+    /// know yet; returns when.
+    pub fn counted(&mut self, answer: Answer, now_ms: i64) -> i64 {
+        let is_answered = self.alive.answered(answer);
+        if !is_answered || !self.ready.iter().all(|id| self.alive.has(*id)) {
+            self.count_at_ms = now_ms + COUNT_SOON_MS;
+        }
+        self.count_at_ms
     }
 
     /// Addresses of brokers that serve.
@@ -277,17 +292,23 @@ impl Cluster {
         self.serving.clone()
     }
 
-    /// Writes that are not under way and did not fail just now; they are under way from here on.
+    /// Writes that are not under way and did not fail just now; they are under way from here on. A pause
+    /// is for the same once more, and not for another wish.
     fn due(&mut self, wanted: Vec<Wanted>, now_ms: i64) -> Vec<Wanted> {
         let is_paused = |target: &str| {
             let failure = self.failures.get(target);
             failure.is_some_and(|(_, seen)| seen.retry_at_ms > now_ms)
         };
+        let is_tried = |wanted: &Wanted, target: &str| {
+            let last = self.last.get(target);
+            last.is_some_and(|(write, _)| *write == wanted.write)
+        };
         let mut due = Vec::new();
         for wanted in wanted {
             let target = wanted.write.target();
             let step = wanted.step.as_deref();
-            if is_paused(&target) || step.is_some_and(is_paused) || self.writing.contains(&target) {
+            let waits = is_paused(&target) && is_tried(&wanted, &target);
+            if waits || step.is_some_and(is_paused) || self.writing.contains(&target) {
                 continue;
             }
             self.writing.insert(target);
@@ -313,8 +334,9 @@ impl Cluster {
         if let Some(step) = &wanted.step {
             self.failures.remove(step);
         }
-        let before = self.last.insert(target.clone(), wanted.write.clone());
-        if before.as_ref() == Some(&wanted.write) {
+        let tried = (wanted.write.clone(), true);
+        let before = self.last.insert(target.clone(), tried.clone());
+        if before == Some(tried) {
             self.failed(target, "written again and again", now_ms);
         } else {
             self.failures.remove(&target);
@@ -325,6 +347,8 @@ impl Cluster {
     pub fn write_failed(&mut self, wanted: &Wanted, message: &str, now_ms: i64) {
         let target = wanted.write.target();
         self.writing.remove(&target);
+        self.last
+            .insert(target.clone(), (wanted.write.clone(), false));
         self.failed(target, message, now_ms);
         if let Some(step) = &wanted.step {
             self.failed(step.clone(), message, now_ms);

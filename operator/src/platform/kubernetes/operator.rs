@@ -20,6 +20,7 @@ use ottla_client::net::NetRef;
 use ottla_operator_plan::Plan;
 use tokio::sync::mpsc;
 
+use super::alive::Answer;
 use super::api::{api, write};
 use super::cache::Cache;
 use super::cluster::{Cluster, Pass};
@@ -33,8 +34,6 @@ use crate::ids::new_cluster_id;
 
 /// How often declared topics are compared with Kafka's.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
-/// How soon Kafka is asked again which brokers are alive, while some are not.
-const COUNT_SOON_MS: i64 = 250;
 /// The same when Kafka said nothing.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -58,6 +57,7 @@ enum Event {
         result: Result<Option<serde_json::Value>, kube::Error>,
     },
     Told(Names, Told),
+    Counted(Names, Answer),
 }
 
 struct Operator {
@@ -189,6 +189,14 @@ impl Operator {
                 self.told(&names, told);
                 self.touched.insert(names);
             }
+            Event::Counted(names, answer) => {
+                let now_ms = self.net.wall_clock_ms();
+                if let Some(cluster) = self.clusters.get_mut(&names) {
+                    let at_ms = cluster.counted(answer, now_ms);
+                    self.alarm(&names, at_ms);
+                }
+                self.touched.insert(names);
+            }
         }
     }
 
@@ -237,13 +245,6 @@ impl Operator {
             return;
         };
         match told {
-            Told::Counted(result) => {
-                let is_answered = cluster.errands.counted(result);
-                // Soon again while pods are Ready that Kafka does not know yet.
-                if !is_answered || !cluster.all_alive() {
-                    cluster.count_at_ms = now_ms + COUNT_SOON_MS;
-                }
-            }
             Told::Looked(result) => {
                 let pause = match cluster.errands.looked(result) {
                     true => LOOK_AGAIN,
@@ -335,6 +336,10 @@ impl Operator {
         let Some(cluster) = self.clusters.get_mut(names) else {
             return;
         };
+        let (of, events) = (names.clone(), self.events.clone());
+        // The operator may be ending.
+        let tell = move |answer| drop(events.send(Event::Counted(of, answer)));
+        cluster.count(&self.net, self.net.wall_clock_ms(), tell);
         let serving = cluster.serving();
         for action in in_kafka {
             tracing::info!(

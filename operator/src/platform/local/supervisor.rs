@@ -327,8 +327,6 @@ impl Supervisor {
                     self.look_at = tokio::time::Instant::now() + ASK_AGAIN;
                 }
             }
-            // Each process is asked by itself here.
-            Event::Told(Told::Counted(_)) => {}
             Event::Told(Told::Done {
                 action,
                 plan,
