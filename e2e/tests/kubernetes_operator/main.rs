@@ -256,6 +256,13 @@ fn the_operator_comes_back_and_writes_nothing(apps: &Namespace<'_>) -> Result<()
         "--force",
     ])?;
     let began = Instant::now();
+    until("another operator to lead", LIMIT, || {
+        let lease = apps
+            .lab
+            .get(&["--namespace=ottla-system", "lease", "ottla-operator"])?;
+        let leader = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
+        Ok((!leader.is_empty() && leader != old).then_some(()))
+    })?;
     apps.patch(
         "kafkatopic",
         "packages",
@@ -266,11 +273,15 @@ fn the_operator_comes_back_and_writes_nothing(apps: &Namespace<'_>) -> Result<()
         "operator killed → a change is done: {:.1} s",
         began.elapsed().as_secs_f64()
     );
-    let written = rights::written(&rights::requests(apps)?[begin..]);
-    ensure!(
-        written == BTreeSet::from(["kafkatopics packages".to_owned()]),
-        "{written:?}"
-    );
+    // Two statuses: the topic's, and the cluster's with the hash of the plan that has the topic in it.
+    let due = ["kafkaclusters three-brokers", "kafkatopics packages"].map(str::to_owned);
+    let due = BTreeSet::from(due);
+    // The log is written a moment after the answer.
+    until("both to be in the log", LIMIT, || {
+        let written = rights::written(&rights::requests(apps)?[begin..]);
+        ensure!(written.is_subset(&due), "{written:?}");
+        Ok((written == due).then_some(()))
+    })?;
     Ok(())
 }
 

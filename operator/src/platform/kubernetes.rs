@@ -10,7 +10,8 @@
 //!                              ConfigMap        my-kafka-memory        what must outlive an operator
 //! ```
 //! Rooms: `cache` holds what was seen, `look` reads brokers out of it, `render` and `work` say what
-//! is to be written (all pure); `operator` is the one task that owns them, `cluster` one cluster.
+//! is to be written (all pure); `operator` is the one task that owns them, `cluster` one cluster;
+//! `alive` asks Kafka who serves.
 //!
 //! Invariant: one operator acts (`lease`); everything it writes has one field manager.
 

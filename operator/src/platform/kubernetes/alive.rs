@@ -30,6 +30,13 @@ impl Alive {
         brokers.is_none_or(|brokers| brokers.contains(&broker))
     }
 
+    /// A broker's pod is not Ready: what was said of it before holds no more.
+    pub fn forget(&mut self, broker: i32) {
+        if let Some(brokers) = &mut self.brokers {
+            brokers.remove(&broker);
+        }
+    }
+
     /// Asks whoever of `addresses` answers, once at a time; `tell` gets the answer. Must be called
     /// inside a `LocalSet`.
     pub fn ask(
@@ -86,5 +93,7 @@ mod tests {
         assert!(!alive.has(0) && !alive.has(1), "after two");
         alive.answered(Ok(BTreeSet::from([0])));
         assert!(alive.has(0) && !alive.has(1));
+        alive.forget(0);
+        assert!(!alive.has(0), "until Kafka says so once more");
     }
 }

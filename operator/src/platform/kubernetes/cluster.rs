@@ -135,8 +135,11 @@ impl Cluster {
             .collect();
         // A pod that is Ready was serving once; whether its broker still is, Kafka knows.
         for (id, seen) in &mut brokers {
-            if seen.process == ProcessSeen::Serving && !self.alive.has(*id) {
+            if seen.process != ProcessSeen::Serving {
+                self.alive.forget(*id);
+            } else if !self.alive.has(*id) {
                 seen.process = ProcessSeen::Starting;
+                self.count_at_ms = self.count_at_ms.min(now_ms + COUNT_SOON_MS);
             }
         }
         if self.serving.is_empty() {
