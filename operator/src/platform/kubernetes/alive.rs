@@ -37,19 +37,17 @@ impl Alive {
         }
     }
 
-    /// Asks whoever of `addresses` answers, once at a time; `tell` gets the answer. Must be called
+    /// Asks one of `addresses`, once at a time; `tell` gets the answer. It is the first, the
+    /// controller, who knows before the others; they are asked when it says nothing. Must be called
     /// inside a `LocalSet`.
-    pub fn ask(
-        &mut self,
-        net: NetRef,
-        addresses: Vec<Address>,
-        tell: impl FnOnce(Answer) + 'static,
-    ) {
-        if self.is_asked || addresses.is_empty() {
+    pub fn ask(&mut self, net: NetRef, addresses: &[Address], tell: impl FnOnce(Answer) + 'static) {
+        let turn = (self.unanswered as usize).checked_rem(addresses.len());
+        let one = turn.and_then(|turn| addresses.get(turn));
+        let Some(one) = one.filter(|_| !self.is_asked) else {
             return;
-        }
+        };
         self.is_asked = true;
-        let kafka = Kafka::new(net, addresses);
+        let kafka = Kafka::new(net, [one.clone()]);
         tokio::task::spawn_local(async move {
             let answer = kafka.alive().await;
             tell(answer.map_err(|error| error.to_string()));

@@ -276,7 +276,7 @@ impl Cluster {
     pub fn count(&mut self, net: &NetRef, now_ms: i64, tell: impl FnOnce(Answer) + 'static) {
         if now_ms >= self.count_at_ms {
             self.count_at_ms = now_ms + COUNT_AGAIN_MS;
-            self.alive.ask(net.clone(), self.serving.clone(), tell);
+            self.alive.ask(net.clone(), &self.serving, tell);
         }
     }
 
