@@ -23,12 +23,7 @@ pub fn at_the_server(apps: &Namespace<'_>) -> Result<()> {
         let name = word(case, "case");
         let error = answer.err().with_context(|| format!("{name}: was taken"))?;
         let error = format!("{error:#}");
-        let field = case["server"].as_str().unwrap_or(word(case, "field"));
-        // A rule's reason is the same in both; a fault of the schema is said in the server's own words.
-        let says = match case.get("server") {
-            None => case["says"].as_str().unwrap_or_default(),
-            Some(_) => "",
-        };
+        let (field, says) = expected(case);
         ensure!(
             error.contains(field) && error.contains(says),
             "{name}: {error}"
@@ -53,9 +48,10 @@ pub fn at_the_operator(apps: &Namespace<'_>) -> Result<()> {
     for case in cases(&corpus).filter(|case| case["stalls"] == true) {
         let (kind, change) = (word(case, "kind"), &case["change"]);
         let why = if kind == "KafkaCluster" {
+            let before = apps.object(kind, CLUSTER)?;
             apps.patch(kind, CLUSTER, change)?;
             let why = apps.stalled(kind, CLUSTER)?;
-            apps.patch(kind, CLUSTER, &taken_back(change))?;
+            apps.patch(kind, CLUSTER, &taken_back(change, &before))?;
             apps.ready(4)?;
             why
         } else {
@@ -69,9 +65,9 @@ pub fn at_the_operator(apps: &Namespace<'_>) -> Result<()> {
             apps.kubectl(&["delete", kind, name])?;
             why
         };
-        let says = case["says"].as_str().unwrap_or_default();
+        let (field, says) = expected(case);
         ensure!(
-            why.contains(word(case, "field")) && why.contains(says),
+            why.contains(field) && why.contains(says),
             "{}: {why}",
             word(case, "case")
         );
@@ -118,14 +114,22 @@ fn a_broker_that_holds_partitions_stays(apps: &Namespace<'_>) -> Result<()> {
     apps.ready(4).map(drop)
 }
 
-/// A merge patch that removes what another one set.
-fn taken_back(change: &Value) -> Value {
+/// A merge patch that undoes another one.
+fn taken_back(change: &Value, before: &Value) -> Value {
     match change {
         Value::Object(fields) => fields
             .iter()
-            .map(|(field, value)| (field.clone(), taken_back(value)))
+            .map(|(field, value)| (field.clone(), taken_back(value, &before[field])))
             .collect(),
-        _ => Value::Null,
+        _ => before.clone(),
+    }
+}
+
+/// The field and the reason that are to be said on Kubernetes; where they are said in other words than offline, those.
+fn expected(case: &Value) -> (&str, &str) {
+    match case["server"].as_str() {
+        Some(words) => (words, ""),
+        None => (word(case, "field"), word(case, "says")),
     }
 }
 
