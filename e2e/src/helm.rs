@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use anyhow::{Context, Result, ensure};
 
 use crate::cache::helm_program;
+use crate::repository::repository;
 
 /// One Helm.
 pub struct Helm {
@@ -57,7 +58,7 @@ impl Helm {
         let none = home.join("no-cluster");
         let output: Output = Command::new(&self.program)
             .args(args.iter().map(S::as_ref))
-            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+            .current_dir(repository())
             .env("KUBECONFIG", self.kubeconfig.as_ref().unwrap_or(&none))
             .env("HELM_CACHE_HOME", home.join("cache"))
             .env("HELM_CONFIG_HOME", home.join("config"))

@@ -5,7 +5,7 @@
 use std::env;
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::process::signal;
+use crate::repository::repository;
 use crate::{cache, wait};
 
 /// Programs and images may have to be built first.
@@ -141,10 +142,9 @@ fn command(args: &[&str]) -> Command {
             cargo
         }
     };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     command
         .args(args)
-        .current_dir(root)
+        .current_dir(repository())
         .env_remove("CARGO_MANIFEST_DIR")
         .stdin(Stdio::null());
     command

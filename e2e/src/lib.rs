@@ -40,7 +40,7 @@ pub use ottla::{OttlaBroker, OttlaUp, ottla_binary};
 pub use ports::free_ports;
 pub use process::{Running, tail_of};
 pub use properties::Properties;
-pub use repository::repository_file;
+pub use repository::{repository, repository_file};
 pub use tour::{Tour, TourStep, run_tour};
 pub use user::{Said, User, is_alive};
 pub use wait::until;

@@ -3,18 +3,16 @@
 //! when the port is taken), and the newest client walks the tour on that cluster.
 //! Needs: jvm, java-clients, kcat.
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use ottla_e2e::{Cluster, OttlaUp, clients_classpath, java, run_tour};
+use ottla_e2e::{Cluster, OttlaUp, clients_classpath, java, repository, repository_file, run_tour};
 
 const FIRST_COMMAND: &str = "cargo run --release -- ";
 
 #[test]
 fn the_first_command_gives_a_kafka() -> Result<()> {
-    let readme = fs::read_to_string(root().join("README.md"))?;
+    let readme = repository_file("README.md")?;
     let first = commands(&readme)
         .find_map(|line| line.strip_prefix(FIRST_COMMAND))
         .context("README.md has no first command")?;
@@ -37,7 +35,7 @@ fn the_first_command_gives_a_kafka() -> Result<()> {
     }
 
     let mut tour = java(&clients_classpath("4.4.0")?);
-    tour.arg(root().join("e2e/clients/java/Tour.java"));
+    tour.arg(repository().join("e2e/clients/java/Tour.java"));
     run_tour(&cluster, "java-4.4.0", tour)?;
     cluster.stop()
 }
@@ -49,8 +47,4 @@ fn commands(readme: &str) -> impl Iterator<Item = &str> {
         .skip(1)
         .filter_map(|block| block.split("```").next())
         .flat_map(str::lines)
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }

@@ -10,9 +10,9 @@ mod wrong_values;
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use ottla_e2e::{Helm, User, kustomize};
+use ottla_e2e::{Helm, User, kustomize, repository, repository_file};
 use rendering::{
-    Chart, Object, chart, crds, images, kind, leaves, names, objects, read, values, without,
+    Chart, Object, chart, crds, images, kind, leaves, names, objects, values, without,
 };
 use serde_json::Value;
 
@@ -115,7 +115,7 @@ fn every_value_has_an_effect() -> Result<()> {
         let mut idle: BTreeSet<String> = chart.documented()?.into_iter().map(|row| row.0).collect();
         idle.retain(|key| !OF_ONE_KIND.contains(&key.as_str()));
         for file in chart.variants().into_iter().flatten() {
-            let variant = values(&read(&file)?)?;
+            let variant = values(&repository_file(&file)?)?;
             let whole = chart.render(&helm, &Some(file))?;
             for key in idle.clone() {
                 let Some(other) = without(&variant, &key) else {
@@ -249,7 +249,7 @@ fn one_namespace_needs_no_right_beyond_it() -> Result<()> {
 /// deploy/operator.yaml is kept by hand, so that it can be read.
 #[test]
 fn deploy_is_what_the_chart_makes() -> Result<()> {
-    let deploy: Vec<Object> = objects(&read("deploy/operator.yaml")?)?;
+    let deploy: Vec<Object> = objects(&repository_file("deploy/operator.yaml")?)?;
     for helm in Helm::both()? {
         let text = helm.run(&[
             "template",
@@ -275,15 +275,14 @@ fn deploy_is_what_the_chart_makes() -> Result<()> {
 
 #[test]
 fn kustomize_takes_deploy_as_a_base() -> Result<()> {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let output = std::process::Command::new(kustomize()?)
         .args(["build", "deploy"])
-        .current_dir(root)
+        .current_dir(repository())
         .output()?;
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(output.status.success(), "{errors}");
     let built = objects(&String::from_utf8(output.stdout)?)?;
-    let mut wanted = objects(&read("deploy/operator.yaml")?)?;
+    let mut wanted = objects(&repository_file("deploy/operator.yaml")?)?;
     wanted.extend(crds()?);
     rendering::sort(&mut wanted);
     ensure!(built == wanted, "{:?} {:?}", names(&built), names(&wanted));

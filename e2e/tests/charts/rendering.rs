@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use ottla_e2e::Helm;
+use ottla_e2e::{Helm, repository, repository_file};
 use serde_json::{Map, Value};
 
 /// An object of Kubernetes.
@@ -33,7 +33,7 @@ pub struct Chart {
 /// The chart of this name.
 pub fn chart(name: &str) -> Result<Chart> {
     let path = format!("charts/{name}");
-    ensure!(root().join(&path).is_dir(), "there is no {path}");
+    ensure!(repository().join(&path).is_dir(), "there is no {path}");
     Ok(Chart {
         name: name.to_owned(),
         path,
@@ -49,7 +49,9 @@ impl Chart {
     /// The values files of ci/, and none at all.
     pub fn variants(&self) -> Vec<Option<String>> {
         let folder = format!("{}/ci", self.path);
-        let entries = fs::read_dir(root().join(&folder)).into_iter().flatten();
+        let entries = fs::read_dir(repository().join(&folder))
+            .into_iter()
+            .flatten();
         let mut files: Vec<String> = entries
             .flatten()
             .map(|entry| format!("{folder}/{}", entry.file_name().to_string_lossy()))
@@ -62,12 +64,12 @@ impl Chart {
 
     /// values.yaml.
     pub fn defaults(&self) -> Result<Value> {
-        values(&read(&format!("{}/values.yaml", self.path))?)
+        values(&repository_file(&format!("{}/values.yaml", self.path))?)
     }
 
     /// Key and default of each value that the README tells.
     pub fn documented(&self) -> Result<Vec<(String, String)>> {
-        let page = read(&format!("{}/README.md", self.path))?;
+        let page = repository_file(&format!("{}/README.md", self.path))?;
         let rows = page.lines().filter_map(|line| {
             let mut cells = line.strip_prefix("| `")?.split('|').map(str::trim);
             let key = cells.next()?.trim_end_matches('`').to_owned();
@@ -111,7 +113,7 @@ impl Chart {
     pub fn notes(&self, helm: &Helm, file: &str) -> Result<String> {
         let folder = tempfile::tempdir()?;
         let copy = folder.path().join(&self.name);
-        copy_folder(&root().join(&self.path), &copy)?;
+        copy_folder(&repository().join(&self.path), &copy)?;
         let probe = format!(
             "notes: {{{{ include \"{}.notes\" . | toJson }}}}\n",
             self.name
@@ -228,7 +230,7 @@ pub fn images(objects: &[Object]) -> Result<BTreeSet<String>> {
 /// The definitions of crds/, sorted.
 pub fn crds() -> Result<Vec<Object>> {
     let mut crds = Vec::new();
-    for entry in fs::read_dir(root().join("crds"))? {
+    for entry in fs::read_dir(repository().join("crds"))? {
         let path = entry?.path();
         if path.extension().is_some_and(|end| end == "yaml") {
             crds.extend(objects(&fs::read_to_string(path)?)?);
@@ -267,13 +269,4 @@ pub fn without_helms_own(mut object: Object) -> Object {
         });
     }
     object
-}
-
-/// A file of the repository.
-pub fn read(path: &str) -> Result<String> {
-    fs::read_to_string(root().join(path)).with_context(|| format!("cannot read {path}"))
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
